@@ -1,0 +1,1 @@
+"""Desired state in, true state out: resources, the store, and the loops that make wishes true."""

@@ -1,0 +1,103 @@
+"""What can go wrong between the controller and a node. Foreign exceptions end at the transport.
+
+    TransportError
+    ├── Unreachable            may pass by itself: no route, refused, timed out, name not found
+    ├── Busy                   the node has no channel free just now: back-pressure, not a failure
+    ├── ConnectionLost         a request was under way: it may or may not have arrived
+    ├── Refused                stays so until somebody changes something
+    │   ├── AuthFailed         no credential was accepted, or it could not be used
+    │   ├── HostKeyMismatch    the key presented is not one that is trusted
+    │   ├── UnsupportedShell   the login gives no POSIX shell
+    │   ├── AddressDenied      the address policy forbids it
+    │   └── EndpointInvalid    the endpoint makes no sense for this transport
+    └── StartRefused           the node answered: nothing was claimed, nothing ran
+        ├── Conflict           the run id is taken by a run with another digest
+        └── NodeStorageFull    no space for the run's files
+
+A message says what was attempted, on what, why it failed and what to do. It never holds a secret.
+"""
+
+from typing import ClassVar
+
+
+class TransportError(Exception):
+    """Anything a transport reports. `reason` is a CamelCase constant for conditions and results."""
+
+    reason: ClassVar[str] = "TransportError"
+
+
+class Unreachable(TransportError):
+    """The node did not answer; trying again later makes sense. Nothing was sent."""
+
+    reason = "NodeUnreachable"
+
+
+class Busy(TransportError):
+    """The node admits no further channel at the moment. Nothing was sent."""
+
+    reason = "Busy"
+
+
+class ConnectionLost(TransportError):
+    """The connection ended while a request was under way. Whether it arrived is not known."""
+
+    reason = "ConnectionLost"
+
+
+class Refused(TransportError):
+    """A permanent refusal before the start point. Nothing was sent."""
+
+    reason = "Refused"
+
+
+class AuthFailed(Refused):
+    """The node accepted none of the credentials, or the credential could not be read."""
+
+    reason = "AuthFailed"
+
+
+class HostKeyMismatch(Refused):
+    """The host key is not trusted. `presented` is its public key line, `fingerprint` its SHA256 form."""
+
+    reason = "HostKeyMismatch"
+
+    def __init__(self, message: str, *, presented: str = "", fingerprint: str = "") -> None:
+        super().__init__(message)
+        self.presented = presented
+        self.fingerprint = fingerprint
+
+
+class UnsupportedShell(Refused):
+    """The login's shell runs no commands (nologin, false, a menu), or the node lacks a needed tool."""
+
+    reason = "UnsupportedShell"
+
+
+class AddressDenied(Refused):
+    """The address policy forbids connecting there."""
+
+    reason = "AddressDenied"
+
+
+class EndpointInvalid(Refused):
+    """The endpoint lacks or contradicts something, for example a password without a pinned host key."""
+
+    reason = "EndpointInvalid"
+
+
+class StartRefused(TransportError):
+    """The node answered that it did not take the run. Nothing was claimed; delivering again is safe."""
+
+    reason = "StartRefused"
+
+
+class Conflict(StartRefused):
+    """Another run with the same id but another digest holds the claim."""
+
+    reason = "Conflict"
+
+
+class NodeStorageFull(StartRefused):
+    """The node has no room for the run's files."""
+
+    reason = "NodeStorageFull"
