@@ -1,0 +1,49 @@
+"""Conditions: the latest observations of an object's state, one of each type."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from controller.resources.types import Model, Text, Timestamp
+
+ConditionStatus = Literal["True", "False", "Unknown"]
+
+
+class Condition(Model):
+    """One observation. `reason` is a CamelCase constant, `message` a sentence for people."""
+
+    type: str
+    status: ConditionStatus
+    reason: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
+    message: Text = ""
+    last_transition_time: Timestamp
+    observed_generation: int | None = None
+
+
+Conditions = tuple[Condition, ...]
+
+
+def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
+    """The condition of that type, if it is there."""
+    return next((c for c in conditions if c.type == kind), None)
+
+
+def is_true(conditions: Iterable[Condition], kind: str) -> bool:
+    """Whether the condition of that type is there and True."""
+    found = find(conditions, kind)
+    return found is not None and found.status == "True"
+
+
+def with_condition(
+    conditions: Conditions, kind: str, status: ConditionStatus, reason: str, message: str, now: datetime
+) -> Conditions:
+    """The same conditions with this one set; its transition time moves only when its status does."""
+    old = find(conditions, kind)
+    since = old.last_transition_time if old is not None and old.status == status else now
+    new = Condition(type=kind, status=status, reason=reason, message=message, last_transition_time=since)
+    if old == new:
+        return conditions
+    rest = [c for c in conditions if c.type != kind]
+    return tuple(sorted([*rest, new], key=lambda c: c.type))

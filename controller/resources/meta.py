@@ -1,0 +1,102 @@
+"""Metadata that every resource carries, after the Kubernetes API conventions."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from controller.resources.types import Model, Text, Timestamp
+
+GROUP = "vendetta.dev"
+VERSION = "v1"
+API_VERSION = f"{GROUP}/{VERSION}"
+LAST_APPLIED = f"{GROUP}/last-applied-configuration"
+
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+_LABEL_NAME = re.compile(_NAME)
+_DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_PREFIX = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
+
+
+def _qualified_name(key: str) -> str:
+    prefix, slash, name = key.rpartition("/")
+    if (slash and (len(prefix) > 253 or not _PREFIX.fullmatch(prefix))) or not _LABEL_NAME.fullmatch(name):
+        raise ValueError(f"{key[:80]!r} is not a valid label key (Kubernetes' syntax: [prefix/]name)")
+    return key
+
+
+def _label_value(value: str) -> str:
+    if value and not _LABEL_NAME.fullmatch(value):
+        raise ValueError(
+            f"{value[:80]!r} is not a valid label value: at most 63 of [A-Za-z0-9._-], alphanumeric at both ends"
+        )
+    return value
+
+
+def _labels(labels: dict[str, str]) -> dict[str, str]:
+    for key, value in labels.items():
+        _qualified_name(key)
+        _label_value(value)
+    return labels
+
+
+Labels = Annotated[dict[str, str], AfterValidator(_labels)]
+"""String to string, in Kubernetes' label syntax."""
+
+
+class OwnerReference(Model):
+    """Who this object belongs to: it is collected when its owner is gone."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    controller: bool | None = None
+    block_owner_deletion: bool | None = None
+
+
+class ObjectMeta(Model):
+    """What identifies an object and orders its versions. The server sets uid, times, generation and version."""
+
+    name: str = ""
+    """Unique for its kind."""
+    generate_name: str | None = None
+    """A prefix, used only when name is empty."""
+    uid: str = ""
+    """Unique over all time."""
+    labels: Labels = Field(default_factory=dict)
+    """For selecting."""
+    annotations: dict[Text, Text] = Field(default_factory=dict)
+    """Free-form notes, not for selecting."""
+    generation: Annotated[int, Field(ge=0)] = 0
+    """Counts changes of the spec."""
+    resource_version: str = ""
+    """An opaque version of the object, for optimistic locking and watches."""
+    creation_timestamp: Timestamp | None = None
+    """When the server first stored it."""
+    deletion_timestamp: Timestamp | None = None
+    """When its deletion was asked for."""
+    finalizers: tuple[str, ...] = ()
+    """Who must act before it is gone."""
+    owner_references: tuple[OwnerReference, ...] = ()
+    """Who it belongs to."""
+    managed_fields: tuple[dict[str, Any], ...] = ()
+    """Which manager owns which field."""
+
+
+class Resource(Model):
+    """Anything with a kind, metadata, a spec (the wish) and a status (the observation)."""
+
+    api_version: str = API_VERSION
+    kind: str = ""
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return self.metadata.name
+
+    @property
+    def uid(self) -> str:
+        """The object's uid."""
+        return self.metadata.uid

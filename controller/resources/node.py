@@ -1,0 +1,163 @@
+"""Node: a machine that commands run on."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from controller.resources.conditions import Condition
+from controller.resources.meta import Resource
+from controller.resources.types import Model, Name, Nanoseconds, Port, Scalar, Text, Timestamp
+
+NodePhase = Literal["active", "inactive", "unreachable", "draining", "unknown"]
+
+READY, REACHABLE, HOST_KEY_TRUSTED = "Ready", "Reachable", "HostKeyTrusted"
+CREDENTIAL_REBIND_REQUIRED = "CredentialRebindRequired"
+
+
+def _path_component(ref: str) -> str:
+    if ref in {".", ".."} or "/" in ref or "\x00" in ref:
+        raise ValueError("a credentialRef is the name of one file in the credentials directory, not a path")
+    return ref
+
+
+CredentialRef = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_path_component)]
+
+
+class TransportSpec(Model):
+    """How the node is reached (contract B-2)."""
+
+    type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+    """`ssh`, `http`, `websocket`, or the name of a plugin."""
+    user: Annotated[Text, Field(max_length=255)] | None = None
+    """The login on the node."""
+    address: Annotated[Text, Field(max_length=255)] | None = None
+    """Where this transport connects, when it is not the node's address."""
+    port: Port | None = None
+    """The port this transport connects to, when it is not the node's port."""
+    credential_ref: CredentialRef | None = None
+    """A file (or folder) in the server's credentials directory."""
+    host_key_policy: Literal["strict", "accept-new", "insecure"] | None = None
+    """What to do with the host key presented: the default is accept-new."""
+    host_keys: tuple[Text, ...] = ()
+    """Trusted host keys, as OpenSSH public key lines."""
+    jump: Name | None = None
+    """Another node to go through."""
+    connect_timeout: Nanoseconds | None = None
+    """The limit for connecting and logging in; default 10s."""
+    insecure: bool = False
+    """Permit an http transport without verified TLS off loopback."""
+
+
+class HTTPCheck(Model):
+    """A check by an HTTP request."""
+
+    path: Text = "/"
+    status: tuple[int, ...] = ()
+
+
+class Check(Model):
+    """How the controller finds out whether a service works (contract D-2)."""
+
+    http: HTTPCheck | None = None
+    tcp: bool | None = None
+    exec: tuple[Text, ...] | None = None
+    interval: Nanoseconds | None = None
+    timeout: Nanoseconds | None = None
+
+
+class Service(Model):
+    """Something that runs on a node and can be found there."""
+
+    id: Name
+    name: Text = ""
+    type: Text = ""
+    status: Text = ""
+    port: Port | None = None
+    endpoint: Text | None = None
+    metadata: dict[Text, Text] = Field(default_factory=dict)
+    check: Check | None = None
+
+
+def _unique_services(services: tuple[Service, ...]) -> tuple[Service, ...]:
+    ids = [s.id for s in services]
+    if len(set(ids)) != len(ids):
+        raise ValueError("two services have the same id")
+    return services
+
+
+class NodeSpec(Model):
+    """What somebody wants to be true of a node."""
+
+    display_name: Annotated[Text, Field(max_length=255)] = ""
+    """A name for people."""
+    provider: Annotated[Text, Field(max_length=63)] = ""
+    """What kind of machine it is: docker, lxc, qemu, ssh, …"""
+    address: Annotated[Text, Field(max_length=255)] = ""
+    """Host name or IP address."""
+    port: Port | None = None
+    """The port its transport connects to."""
+    unschedulable: bool = False
+    """Cordoned: nothing new is delivered."""
+    capabilities: dict[Text, Scalar] = Field(default_factory=dict)
+    """What the node can do."""
+    services: Annotated[tuple[Service, ...], AfterValidator(_unique_services)] = ()
+    """Services that are known to run on it."""
+    transport: TransportSpec | None = None
+    """How it is reached."""
+    transports: tuple[TransportSpec, ...] = ()
+    """The same, as a list in order of preference."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "NodeSpec":
+        if self.transport is not None and self.transports:
+            raise ValueError("give either transport or transports, not both")
+        return self
+
+
+class HostKey(Model):
+    """A host key that the node presented, and whether it is trusted."""
+
+    key: Text
+    fingerprint: str
+    trusted: bool
+    first_seen: Timestamp | None = None
+
+
+class NodeStatus(Model):
+    """What is observed of a node."""
+
+    phase: NodePhase = "unknown"
+    """The effective status (contract B-3)."""
+    last_seen: Timestamp | None = None
+    """Last contact; written with other changes or once in a while, the API shows the live value."""
+    active_since: Timestamp | None = None
+    """Since when it has been active without a break."""
+    observed_generation: int = 0
+    """The generation that the controller acted on."""
+    facts: dict[str, str] = Field(default_factory=dict)
+    """What the node says about itself."""
+    host_keys: tuple[HostKey, ...] = ()
+    """Host keys seen."""
+    conditions: tuple[Condition, ...] = ()
+    """Ready, Reachable, HostKeyTrusted."""
+
+
+class Node(Resource):
+    """A machine that commands run on."""
+
+    kind: Literal["Node"] = "Node"
+    spec: NodeSpec = Field(default_factory=NodeSpec)
+    """What somebody wants to be true."""
+    status: NodeStatus = Field(default_factory=NodeStatus)
+    """What is observed."""
+
+
+def transports_of(node: Node) -> tuple[TransportSpec, ...]:
+    """How this node is reached, in order of preference; the default where it does not say (contract B-2)."""
+    if node.spec.transports:
+        return node.spec.transports
+    if node.spec.transport is not None:
+        return (node.spec.transport,)
+    if node.spec.port == 22 or node.spec.provider == "ssh":
+        return (TransportSpec(type="ssh"),)
+    return (TransportSpec(type="http"),)

@@ -1,0 +1,75 @@
+"""The small types that every resource is built from: safe strings, bounded numbers, times, durations."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic.alias_generators import to_camel
+
+from controller.duration import format_duration, parse_duration
+
+
+def _no_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("a NUL character is not allowed")
+    return text
+
+
+def _rfc3339(at: datetime) -> str:
+    text = at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
+    return text.rstrip("0").rstrip(".") + "Z"
+
+
+def _aware(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise ValueError("a time needs a zone: write it like 2026-01-13T18:17:00Z")
+    return at.astimezone(UTC)
+
+
+def _duration(value: Any) -> Any:
+    """Accept a Go duration string; anything else is left for pydantic to refuse."""
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+COMMAND_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+Text = Annotated[str, AfterValidator(_no_nul)]
+"""Any text without NUL."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+"""The name of a resource; the scheme narrows it by kind."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+Timestamp = Annotated[datetime, AfterValidator(_aware), PlainSerializer(_rfc3339, return_type=str)]
+"""An aware time; written as RFC 3339 with `Z`, the fraction only where there is one."""
+
+Nanoseconds = Annotated[
+    int,
+    BeforeValidator(_duration),
+    PlainSerializer(format_duration, return_type=str),
+    Field(ge=0, le=2**63 - 1, json_schema_extra={"type": "string", "examples": ["1m30s"]}),
+]
+"""A length of time: a Go duration string outside (`2h30m15s`, contract A-3), integer nanoseconds inside."""
+
+Scalar = bool | int | float | Text
+"""A leaf value of a free-form map."""
+
+
+class Model(BaseModel):
+    """Base of everything that is stored: strict, frozen, camelCase outside, unknown fields refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        ser_json_inf_nan="null",
+        use_attribute_docstrings=True,
+    )
