@@ -1,0 +1,205 @@
+"""The settings: one model a section, each field with its documented default (contract A).
+
+Loading (file, environment, flags, and errors that name file, line and the nearest key) is in `controller.config`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from controller.duration import MILLISECOND, SECOND
+from controller.resources.types import Nanoseconds, Text
+
+PUBLISHED_AUTH_TOKEN = "vendetta-coordination-token"  # noqa: S105 - the document's example, refused with auth on
+PUBLISHED_JWT_SECRET = "vendetta-jwt-secret-key-minimum-16-chars"  # noqa: S105 - likewise
+DENIED_NETWORKS = ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "::/128", "fe80::/10",
+                   "ff00::/8", "fd00:ec2::254/128", "100.100.100.200/32")  # fmt: skip
+MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
+
+Positive = Annotated[Nanoseconds, Field(ge=MILLISECOND)]
+
+
+class Section(BaseModel):
+    """Base of the sections: strict, frozen, unknown keys refused; snake_case as the document writes them."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class ServerSettings(Section):
+    """Where the server listens, and its limits on a connection."""
+
+    host: Text = "0.0.0.0"  # noqa: S104 - the documented default; auth off admits loopback only (E-6)
+    """Address to listen on."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 3001
+    """Port; 0 takes a free one."""
+    auth_token: SecretStr = SecretStr(PUBLISHED_AUTH_TOKEN)
+    """Static administrator token; empty disables it."""
+    read_timeout: Positive = 30 * SECOND
+    """Limit for reading a request's headers and body."""
+    write_timeout: Positive = 30 * SECOND
+    """Limit for producing a response; streams are exempt."""
+    idle_timeout: Positive = 120 * SECOND
+    """How long an idle keep-alive connection stays open."""
+    trusted_proxies: tuple[Text, ...] = ()
+    """Addresses or networks whose X-Forwarded-* headers are believed."""
+
+
+class RegistrySettings(Section):
+    """Where the state lives, and how nodes are watched."""
+
+    provider: Literal["memory", "sqlite", "postgres"] = "memory"
+    """memory | sqlite | postgres."""
+    dsn: Text | None = None
+    """Path or URL of the store; sqlite: default vendetta.db."""
+    sync_interval: Positive = 30 * SECOND
+    """Full resync of every object."""
+    health_check_interval: Positive = 10 * SECOND
+    """Probe period for each node, jittered by 10 %."""
+    node_timeout: Positive = 60 * SECOND
+    """A node without contact for so long is unreachable."""
+    max_retries: Annotated[int, Field(ge=1, le=100)] = 3
+    """Attempts within one reconcile, before the start point only."""
+
+
+class WebsocketSettings(Section):
+    """The event stream: SSE and WebSocket."""
+
+    enabled: bool = True
+    """False: the path answers 404."""
+    path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]*$")] = "/ws"
+    """Where it is."""
+    origins: tuple[Text, ...] = ("*",)
+    """Origins that browsers may come from; with auth off `*` means the same origin."""
+    ping_period: Positive = 30 * SECOND
+    """Heartbeat period."""
+
+
+class AuthSettings(Section):
+    """Who may call."""
+
+    enabled: bool = False
+    """Off: only callers on this machine get in."""
+    jwt_secret: SecretStr = SecretStr(PUBLISHED_JWT_SECRET)
+    """Signs tokens; at least 16 characters, 32 bytes are better."""
+    token_expiry: Positive = 24 * HOUR
+    """Lifetime of a token."""
+    allow_insecure_remote: bool = False
+    """With auth off, admit callers from other machines too. Anybody who reaches the port then owns the fleet."""
+
+
+class LoggingSettings(Section):
+    """What is logged, how and where."""
+
+    level: Literal["debug", "info", "warn", "warning", "error"] = "info"
+    """debug | info | warn | error."""
+    format: Literal["json", "text"] = "json"
+    """json | text."""
+    output: Text = "stdout"
+    """stdout | stderr | a file's path."""
+    max_size: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    """Megabytes of a log file before it is rotated."""
+    max_backups: Annotated[int, Field(ge=0, le=10_000)] = 3
+    """Rotated files kept."""
+    max_age: Annotated[int, Field(ge=0, le=36_500)] = 28
+    """Days a rotated file is kept."""
+
+
+class SSHSettings(Section):
+    """Defaults of the ssh transport."""
+
+    default_user: Text | None = None
+    """Login where the node names none; default: the server's own user."""
+    default_credential: Text | None = None
+    """Credential (a key) where the node names none."""
+    host_key_policy: Literal["strict", "accept-new", "insecure"] = "accept-new"
+    """Where the node names none."""
+    keepalive_interval: Positive = 15 * SECOND
+    """Keepalive period; three unanswered ones end the connection."""
+    base_dir: Text = ".vendetta"
+    """Folder on the node for the run protocol, relative to the login's home."""
+    max_channels: Annotated[int, Field(ge=1, le=1000)] = 8
+    """Channels opened at once on one connection."""
+
+
+class TransportSettings(Section):
+    """How nodes are reached."""
+
+    credentials_dir: Path = Path("credentials")
+    """Folder with keys and passwords, one file (or folder) a credential."""
+    known_hosts: Path | None = None
+    """An OpenSSH known_hosts file whose keys are trusted."""
+    deny_cidrs: tuple[Text, ...] = DENIED_NETWORKS
+    """Networks that are never connected to."""
+    connect_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 32
+    """Connections set up at the same time."""
+    ssh: SSHSettings = SSHSettings()
+
+
+class ControllerSettings(Section):
+    """The reconcile loops."""
+
+    workers: Annotated[int, Field(ge=1, le=1024)] = 64
+    """Reconciles at the same time, for each kind."""
+    node_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 16
+    """Commands running at the same time on one node."""
+    freeze_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of reachable nodes (of five or more) that must go unreachable together to freeze deliveries."""
+
+
+class OutputSettings(Section):
+    """Command output."""
+
+    max_bytes: Annotated[int, Field(ge=65_536, le=1 << 40)] = 64 * 1024 * 1024
+    """Bytes kept of each stream, from the head; then the last 64 KiB."""
+
+
+class RetentionSettings(Section):
+    """How long things are kept."""
+
+    commands: Positive = 7 * 24 * HOUR
+    """Finished commands are removed after this time …"""
+    max_commands: Annotated[int, Field(ge=0)] = 10_000
+    """… or when there are more finished ones than this (0: no such limit)."""
+    reserved_ids: Positive = 7 * 24 * HOUR
+    """Ids of removed commands stay taken for this time."""
+    events: Positive = HOUR
+    """History that streams and watches can resume from …"""
+    max_events: Annotated[int, Field(ge=100)] = 100_000
+    """… and at most so many changes of it."""
+
+
+class MetricsSettings(Section):
+    """The metrics endpoints."""
+
+    public: bool = False
+    """With auth on, let anybody read /metrics."""
+
+
+class Settings(Section):
+    """Everything that the server can be told."""
+
+    server: ServerSettings = ServerSettings()
+    registry: RegistrySettings = RegistrySettings()
+    websocket: WebsocketSettings = WebsocketSettings()
+    auth: AuthSettings = AuthSettings()
+    logging: LoggingSettings = LoggingSettings()
+    transports: TransportSettings = TransportSettings()
+    controller: ControllerSettings = ControllerSettings()
+    output: OutputSettings = OutputSettings()
+    retention: RetentionSettings = RetentionSettings()
+    metrics: MetricsSettings = MetricsSettings()
+
+    @field_validator("auth")
+    @classmethod
+    def _long_enough(cls, auth: AuthSettings) -> AuthSettings:
+        if auth.enabled and len(auth.jwt_secret.get_secret_value()) < 16:
+            raise ValueError("auth.jwt_secret is shorter than 16 characters: make one with `openssl rand -hex 32`")
+        return auth
