@@ -101,13 +101,6 @@ class Delivery(Model):
     """The node has confirmed the claim."""
 
 
-class Collected(Model):
-    """How much of each stream is in the output log: the offsets to read on from."""
-
-    stdout: int = 0
-    stderr: int = 0
-
-
 class CommandStatus(Model):
     """What is observed of a command."""
 
@@ -153,8 +146,6 @@ class CommandStatus(Model):
     """SHA-256 of the request: the same id with another body is a conflict."""
     delivery: Delivery | None = None
     """How far delivery is."""
-    collected: Collected = Field(default_factory=Collected)
-    """How far the output log is."""
     observed_generation: int = 0
     """The generation that the controller acted on."""
     conditions: tuple[Condition, ...] = ()

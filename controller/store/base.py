@@ -226,3 +226,9 @@ class Store(Protocol):
 
     def output_sizes(self, command_uid: str) -> tuple[int, int]:
         """Bytes stored of (stdout, stderr)."""
+
+    async def wait_output(self, command_uid: str, *, position: int, timeout: float) -> bool:
+        """Wait until more than `position` bytes of both streams together are stored; False after `timeout` seconds.
+
+        Appends alone make no revision, so a follower of live output waits here and not on a watch.
+        """

@@ -1,0 +1,31 @@
+"""Who is calling, and what a role may do (contract E-5)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """Roles, from least to most. `node` stands apart: it acts only for its own node."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+    NODE = "node"
+
+
+_RANK = {Role.VIEWER: 1, Role.OPERATOR: 2, Role.ADMIN: 3}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """An authenticated caller. `node_uid` is set for role node. `local`: the raw socket peer is loopback."""
+
+    name: str
+    role: Role
+    node_uid: str | None = None
+    token_id: str | None = None
+    local: bool = False
+
+    def may(self, needed: Role) -> bool:
+        """Whether this caller's role includes the one needed."""
+        return _RANK.get(self.role, 0) >= _RANK.get(needed, 99)

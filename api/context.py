@@ -1,0 +1,30 @@
+"""What every request handler may reach: built once in `api.server`, found at `request.app.state.context`."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from controller.contacts import Contacts
+from controller.runtime.clock import Clock
+from controller.settings import Settings
+from controller.store.base import Store
+
+if TYPE_CHECKING:
+    from api.stream import Broadcaster
+    from controller.controllers import Controllers
+    from controller.metrics import Metrics
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """The server's parts. `stopping` is set first thing on shutdown: every stream ends itself then."""
+
+    settings: Settings
+    store: Store
+    clock: Clock
+    contacts: Contacts
+    metrics: "Metrics"
+    broadcaster: "Broadcaster"
+    controllers: "Controllers"
+    version: str
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
