@@ -1,0 +1,42 @@
+"""Which changes are told to event streams, and under which of the document's names (contract E-3)."""
+
+from controller.resources.command import Command
+from controller.resources.meta import Resource
+from controller.resources.node import Node
+
+NODE_REGISTERED, NODE_UPDATED, NODE_UNREGISTERED = "node_registered", "node_updated", "node_unregistered"
+COMMAND_RESULT = "command_result"
+
+
+def announce(old: Resource | None, new: Resource | None) -> str | None:
+    """The event's name, or None for a change that nobody outside needs to hear of."""
+    if isinstance(new, Node):
+        return _node(old, new)
+    if isinstance(old, Node) and new is None:
+        return NODE_UNREGISTERED
+    if isinstance(new, Command):
+        return _command(old, new)
+    return None
+
+
+def _node(old: Resource | None, new: Node) -> str | None:
+    if not isinstance(old, Node):
+        return NODE_REGISTERED
+    return None if _visible(old) == _visible(new) else NODE_UPDATED
+
+
+def _visible(node: Node) -> Node:
+    """The node without what moves by itself."""
+    return node.model_copy(
+        update={
+            "metadata": node.metadata.model_copy(update={"resource_version": "", "managed_fields": ()}),
+            "status": node.status.model_copy(update={"last_seen": None, "observed_generation": 0}),
+        }
+    )
+
+
+def _command(old: Resource | None, new: Command) -> str | None:
+    if not new.ended:
+        return None
+    same = isinstance(old, Command) and (old.status.phase, old.status.reason) == (new.status.phase, new.status.reason)
+    return None if same else COMMAND_RESULT

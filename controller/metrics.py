@@ -1,0 +1,54 @@
+"""What the controller counts, in Prometheus' terms. No label names a node, a command, a path or a user."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_LONG = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600, 21600)
+
+
+class Metrics:
+    """The collectors, on a registry of their own."""
+
+    def __init__(self) -> None:
+        r = self.registry = CollectorRegistry()
+        self.commands_finished = Counter(
+            "vendetta_commands_finished", "Commands that reached a final status.", ["status", "reason"], registry=r
+        )
+        self.command_duration = Histogram(
+            "vendetta_command_duration_seconds", "Execution time on the node.", ["status"], buckets=_LONG, registry=r
+        )
+        self.command_delivery = Histogram(
+            "vendetta_command_delivery_seconds", "From accepted to claimed on the node.", buckets=_FAST, registry=r
+        )
+        self.deliveries = Counter(
+            "vendetta_deliveries", "Attempts to hand a command to its node.", ["transport", "result"], registry=r
+        )
+        self.output_bytes = Counter("vendetta_output_bytes", "Command output collected.", registry=r)
+        self.connects = Counter(
+            "vendetta_connects", "Attempts to connect to a node.", ["transport", "result"], registry=r
+        )
+        self.connect_duration = Histogram(
+            "vendetta_connect_duration_seconds",
+            "Time to connect and log in.",
+            ["transport"],
+            buckets=_FAST,
+            registry=r,
+        )
+        self.sessions = Gauge("vendetta_sessions", "Connections to nodes that are open.", registry=r)
+        self.probes = Counter("vendetta_probes", "Probes of nodes.", ["result"], registry=r)
+        self.host_key_changes = Counter(
+            "vendetta_host_key_mismatches", "Nodes that presented a key that is not trusted.", registry=r
+        )
+        self.reconciles = Counter(
+            "vendetta_reconciles", "Reconciles by kind and how they ended.", ["kind", "result"], registry=r
+        )
+        self.reconcile_duration = Histogram(
+            "vendetta_reconcile_duration_seconds", "Time of one reconcile.", ["kind"], buckets=_FAST, registry=r
+        )
+        self.queue_depth = Gauge("vendetta_workqueue_depth", "Keys that wait to be reconciled.", ["kind"], registry=r)
+        self.frozen = Gauge(
+            "vendetta_deliveries_frozen", "1 while deliveries are frozen: too many nodes left at once.", registry=r
+        )
+        self.loop_success = Gauge(
+            "vendetta_loop_last_success_timestamp_seconds", "When each loop last made progress.", ["loop"], registry=r
+        )

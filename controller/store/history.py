@@ -1,0 +1,161 @@
+"""The recent history: a bounded run of changes, and whoever waits for the next one.
+
+Revisions in it have no gaps, so a place in it is found by subtraction. Nobody has a queue of their own: a waiter is
+woken with the revision of the first change that concerns it, and reads on from there.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from controller.resources.meta import Resource
+from controller.store.base import Change, Expired, StoreError
+
+_BITE = 256
+"""Old entries are dropped up to this many at a time, which makes drops rare."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A change, and what it replaced (for reading a list as it was)."""
+
+    change: Change
+    old: Resource | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interest:
+    """Which changes a watch is about: some kinds (None: all), one name (None: all)."""
+
+    kinds: frozenset[str] | None = None
+    name: str | None = None
+
+    def matches(self, change: Change) -> bool:
+        """Whether it is about this change."""
+        obj = change.obj
+        return (self.kinds is None or obj.kind in self.kinds) and (
+            self.name is None or obj.metadata.name == self.name
+        )
+
+    def keys(self) -> Iterable[Hashable]:
+        """Under which keys its waiters stand: each change wakes three keys (see `History._wake`)."""
+        if self.name is not None:
+            return [("name", self.name)]
+        if self.kinds is not None:
+            return [("kind", kind) for kind in self.kinds]
+        return [None]
+
+
+class History:
+    """The last changes: at most `limit`, and but for a few none older than `age`."""
+
+    def __init__(self, *, limit: int, age: timedelta) -> None:
+        self._limit = limit
+        self._age = age
+        self._bite = max(1, min(_BITE, limit // 10))
+        self._closed: StoreError | None = None
+        self._entries: list[Entry] = []
+        self.floor = 0
+        """Everything after this revision is here."""
+        self._waiters: defaultdict[Hashable, set[asyncio.Future[int]]] = defaultdict(set)
+
+    @property
+    def head(self) -> int:
+        """The newest revision."""
+        return self.floor + len(self._entries)
+
+    def begin(self, revision: int) -> None:
+        """Start, empty, after this revision."""
+        self._entries.clear()
+        self.floor = revision
+
+    def add(self, entry: Entry) -> None:
+        """Add the next change and wake whom it concerns."""
+        self._entries.append(entry)
+        self._trim(entry.change.at)
+        self._wake(entry.change)
+
+    def since(self, revision: int) -> Sequence[Entry]:
+        """All entries after a revision. Raises Expired when some are gone."""
+        return self._entries[self._place(revision) :]
+
+    def find(self, interest: Interest, since: int, limit: int) -> tuple[list[Change], int]:
+        """At most `limit` changes after `since`, and the revision up to which these are all. Raises Expired."""
+        found: list[Change] = []
+        for change in self._from(self._place(since)):
+            if interest.matches(change):
+                found.append(change)
+                if len(found) == limit:
+                    return found, change.revision
+        return found, self.head
+
+    async def wait(self, interest: Interest, timeout: float | None) -> int:
+        """Wait for a change of interest. Returns a revision such that nothing of interest lies between now and it.
+
+        That is the change's own revision, or when the time is up the one that will come next.
+        """
+        if self._closed is not None:
+            raise self._closed
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[int] = loop.create_future()
+        timer = None if timeout is None else loop.call_later(timeout, self._time_up, future)
+        keys = interest.keys()
+        for key in keys:
+            self._waiters[key].add(future)
+        try:
+            return await future
+        finally:
+            if timer is not None:
+                timer.cancel()
+            for key in keys:
+                self._forget(key, future)
+
+    def close(self, reason: StoreError) -> None:
+        """End every wait, now and later, with this error. What is here can still be read."""
+        self._closed = reason
+        for waiters in self._waiters.values():
+            for future in waiters:
+                if not future.done():
+                    future.set_exception(reason)
+
+    def _time_up(self, future: asyncio.Future[int]) -> None:
+        if not future.done():
+            future.set_result(self.head + 1)
+
+    def _place(self, revision: int) -> int:
+        if not self.floor <= revision <= self.head:
+            raise Expired(
+                f"history after revision {revision} is not here: it reaches from {self.floor} to {self.head}"
+            )
+        return revision - self.floor
+
+    def _from(self, place: int) -> Iterator[Change]:
+        for i in range(place, len(self._entries)):
+            yield self._entries[i].change
+
+    def _trim(self, now: datetime) -> None:
+        count = len(self._entries)
+        outlived = count > self._bite and now - self._entries[self._bite].change.at > self._age
+        if count > self._limit or outlived:
+            self._drop(self._bite)
+
+    def _drop(self, count: int) -> None:
+        del self._entries[:count]
+        self.floor += count
+
+    def _wake(self, change: Change) -> None:
+        if not self._waiters:
+            return
+        for key in (None, ("kind", change.obj.kind), ("name", change.obj.metadata.name)):
+            for future in self._waiters.pop(key, ()):
+                if not future.done():
+                    future.set_result(change.revision)
+
+    def _forget(self, key: Hashable, future: asyncio.Future[int]) -> None:
+        waiters = self._waiters.get(key)
+        if waiters is not None:
+            waiters.discard(future)
+            if not waiters:
+                del self._waiters[key]

@@ -1,0 +1,255 @@
+"""From operations to changes: preconditions, revisions and the metadata that the server sets.
+
+A write is staged against the newest *staged* objects, those on their way to the disk included, so that writes
+follow each other without waiting for a commit. What was staged becomes visible only when it is published; if the
+disk fails, all that is not committed is dropped at once.
+"""
+
+import json
+import uuid
+from collections import ChainMap
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, assert_never
+
+from controller.resources.meta import Resource
+from controller.resources.scheme import encode
+from controller.store.base import (
+    AlreadyExists,
+    Announce,
+    Append,
+    Change,
+    ChangeType,
+    Conflict,
+    Create,
+    Delete,
+    NotFound,
+    Operation,
+    Update,
+)
+from controller.store.history import Entry
+from controller.store.state import COMMAND, Sizes, State
+
+MAX_APPEND = 1 << 20
+"""The most bytes of one Append."""
+
+Key = tuple[str, str]
+
+
+class Clock(Protocol):
+    """All that a store needs of a clock."""
+
+    def now(self) -> datetime:
+        """Wall time, aware, UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedChange:
+    """A change with the bytes that are stored for it."""
+
+    entry: Entry
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedAppend:
+    """Output with its place in read order, and the command's sizes from then on."""
+
+    append: Append
+    position: int
+    sizes: Sizes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """One write: what it returns, and what it does. `revision` is the newest one once it is published."""
+
+    results: Sequence[Resource | None]
+    changes: Sequence[StagedChange]
+    appends: Sequence[StagedAppend]
+    revision: int
+
+
+class Staging:
+    """The objects as they will be. `state` is what is visible; the difference is on its way to the disk."""
+
+    def __init__(self, state: State, clock: Clock, announce: Announce) -> None:
+        self._state = state
+        self._clock = clock
+        self._announce = announce
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what is not visible."""
+        self._revision = self._state.revision
+        self._objects: dict[Key, Resource | None] = {}
+        self._outputs: dict[str, Sizes | None] = {}
+
+    def stage(self, operations: Sequence[Operation]) -> Staged:
+        """Stage all operations or, when one raises, none."""
+        draft = _Draft(self, self._state, self._clock.now(), self._announce)
+        for operation in operations:
+            draft.add(operation)
+        self._revision = draft.revision
+        self._objects.update(draft.objects.maps[0])
+        self._outputs.update(draft.outputs.maps[0])
+        return Staged(results=draft.results, changes=draft.changes, appends=draft.appends, revision=draft.revision)
+
+    def settle(self, staged: Staged) -> None:
+        """What was published needs no memory here, unless it has been staged over since."""
+        for change in staged.changes:
+            entry = change.entry.change
+            key = (entry.obj.kind, entry.obj.metadata.name)
+            becomes = None if entry.type is ChangeType.DELETED else entry.obj
+            if key in self._objects and self._objects[key] is becomes:
+                del self._objects[key]
+        for append in staged.appends:
+            uid = append.append.command_uid
+            if self._outputs.get(uid) == append.sizes:
+                del self._outputs[uid]
+
+    @property
+    def revision(self) -> int:
+        """The newest staged revision."""
+        return self._revision
+
+    @property
+    def objects(self) -> dict[Key, Resource | None]:
+        """Staged objects that differ from the visible ones; None is a deletion."""
+        return self._objects
+
+    @property
+    def outputs(self) -> dict[str, Sizes | None]:
+        """Staged output sizes that differ from the visible ones; None is a deletion."""
+        return self._outputs
+
+
+class _Draft:
+    """One write while it is staged. Nothing outside changes until all of it is known to be right."""
+
+    def __init__(self, staging: Staging, state: State, now: datetime, announce: Announce) -> None:
+        self._state = state
+        self._now = now
+        self._announce = announce
+        self.revision = staging.revision
+        self.objects: ChainMap[Key, Resource | None] = ChainMap({}, staging.objects)
+        self.outputs: ChainMap[str, Sizes | None] = ChainMap({}, staging.outputs)
+        self.results: list[Resource | None] = []
+        self.changes: list[StagedChange] = []
+        self.appends: list[StagedAppend] = []
+
+    def add(self, operation: Operation) -> None:
+        match operation:
+            case Create():
+                self.results.append(self._create(operation.obj))
+            case Update():
+                self.results.append(self._update(operation.obj))
+            case Delete():
+                self.results.append(self._delete(operation))
+            case Append():
+                self.results.append(self._append(operation))
+            case _:
+                assert_never(operation)
+
+    def _create(self, obj: Resource) -> Resource:
+        meta = obj.metadata
+        if not meta.name:
+            raise ValueError(f"a {obj.kind} without a name cannot be stored")
+        if self._get(obj.kind, meta.name) is not None:
+            raise AlreadyExists(f"{obj.kind} {meta.name!r} already exists")
+        stamps = {
+            "uid": meta.uid or str(uuid.uuid4()),
+            "creation_timestamp": meta.creation_timestamp or self._now.replace(microsecond=0),
+            "generation": meta.generation or 1,
+        }
+        return self._record(ChangeType.ADDED, None, _stamped(obj, self.revision + 1, **stamps))
+
+    def _update(self, obj: Resource) -> Resource:
+        meta = obj.metadata
+        old = self._current(obj.kind, meta.name, meta.resource_version, meta.uid)
+        new = _stamped(
+            obj,
+            self.revision + 1,
+            uid=old.metadata.uid,
+            creation_timestamp=old.metadata.creation_timestamp,
+            generation=old.metadata.generation,
+        )
+        if _same(new, _stamped(old, self.revision + 1)):
+            return old
+        if getattr(new, "spec", None) != getattr(old, "spec", None):
+            new = _stamped(new, self.revision + 1, generation=old.metadata.generation + 1)
+        return self._record(ChangeType.MODIFIED, old, new)
+
+    def _delete(self, operation: Delete) -> None:
+        old = self._current(operation.kind, operation.name, operation.version, operation.uid)
+        self._record(ChangeType.DELETED, old, _stamped(old, self.revision + 1))
+
+    def _append(self, operation: Append) -> None:
+        uid = operation.command_uid
+        sizes = self._sizes(uid)
+        if sizes is None:
+            raise NotFound(f"there is no command with uid {uid!r} to append output to")
+        if len(operation.data) > MAX_APPEND:
+            raise ValueError(f"an append holds at most {MAX_APPEND} bytes, this one has {len(operation.data)}")
+        out, err = sizes
+        stored = out if operation.stream == "stdout" else err
+        if operation.offset != stored:
+            raise Conflict(
+                f"{operation.stream} of command {uid} has {stored} bytes: cannot append at {operation.offset}"
+            )
+        if not operation.data:
+            return
+        grown = stored + len(operation.data)
+        after = (grown, err) if operation.stream == "stdout" else (out, grown)
+        self.outputs[uid] = after
+        self.appends.append(StagedAppend(append=operation, position=out + err, sizes=after))
+
+    def _get(self, kind: str, name: str) -> Resource | None:
+        key = (kind, name)
+        return self.objects[key] if key in self.objects else self._state.get(kind, name)
+
+    def _sizes(self, uid: str) -> Sizes | None:
+        return self.outputs[uid] if uid in self.outputs else self._state.outputs.get(uid)
+
+    def _current(self, kind: str, name: str, version: str, uid: str) -> Resource:
+        """The object, if it is at the version and has the uid that were named (empty: any)."""
+        old = self._get(kind, name)
+        if old is None:
+            raise NotFound(f"{kind} {name!r} does not exist")
+        if uid and uid != old.metadata.uid:
+            raise Conflict(f"{kind} {name!r} is another object now: its uid is {old.metadata.uid}, not {uid}")
+        if version and version != old.metadata.resource_version:
+            raise Conflict(
+                f"{kind} {name!r} has changed: it is at version {old.metadata.resource_version}, not {version}"
+            )
+        return old
+
+    def _record(self, type_: ChangeType, old: Resource | None, obj: Resource) -> Resource:
+        self.revision += 1
+        deleted = type_ is ChangeType.DELETED
+        told = self._announce(old, None if deleted else obj)
+        change = Change(type=type_, revision=self.revision, obj=obj, at=self._now, announce=told)
+        self.changes.append(StagedChange(entry=Entry(change=change, old=old), body=encode(obj)))
+        self.objects[obj.kind, obj.metadata.name] = None if deleted else obj
+        if obj.kind == COMMAND:
+            self.outputs[obj.uid] = None if deleted else self._sizes(obj.uid) or (0, 0)
+        return obj
+
+
+def _stamped(obj: Resource, revision: int, **stamps: object) -> Resource:
+    """The object with the metadata that the server sets."""
+    metadata = obj.metadata.model_copy(update={**stamps, "resource_version": str(revision)})
+    return obj.model_copy(update={"metadata": metadata})
+
+
+def _same(a: Resource, b: Resource) -> bool:
+    """Whether they are stored alike. Equality alone would take True for 1, bytes alone heed the order of a map."""
+    if a != b:
+        return False
+    left, right = encode(a), encode(b)
+    return left == right or _canonical(left) == _canonical(right)
+
+
+def _canonical(body: bytes) -> str:
+    return json.dumps(json.loads(body), sort_keys=True)
