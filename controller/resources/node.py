@@ -132,6 +132,8 @@ class NodeStatus(Model):
     """Last contact; written with other changes or once in a while, the API shows the live value."""
     active_since: Timestamp | None = None
     """Since when it has been active without a break."""
+    updated_at: Timestamp | None = None
+    """When its registration was last written."""
     observed_generation: int = 0
     """The generation that the controller acted on."""
     facts: dict[str, str] = Field(default_factory=dict)

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo
 from pydantic.alias_generators import to_camel
 
 from controller.duration import format_duration, parse_duration
@@ -27,9 +27,13 @@ def _aware(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
-def _duration(value: Any) -> Any:
-    """Accept a Go duration string; anything else is left for pydantic to refuse."""
-    return parse_duration(value) if isinstance(value, str) else value
+def _duration(value: Any, info: ValidationInfo) -> Any:
+    """Accept a Go duration string; integers only from Python, for in JSON nobody knows their unit."""
+    if isinstance(value, str):
+        return parse_duration(value)
+    if info.mode == "json":
+        raise ValueError('a duration is a string such as "30s" or "2h30m15s"')
+    return value
 
 
 NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -54,7 +58,7 @@ Nanoseconds = Annotated[
 ]
 """A length of time: a Go duration string outside (`2h30m15s`, contract A-3), integer nanoseconds inside."""
 
-Scalar = bool | int | float | Text
+Scalar = bool | Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | float | Text
 """A leaf value of a free-form map."""
 
 
