@@ -1,12 +1,15 @@
 """The settings: one model a section, each field with its documented default (contract A).
 
-Loading (file, environment, flags, and errors that name file, line and the nearest key) is in `controller.config`.
+Loading (file, environment, flags, and errors that name file, line and the nearest key) is in `controller.config`, and
+so is what concerns the start and not a single value: the published secrets are defaults here and refused there.
 """
 
+import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from controller.duration import MILLISECOND, SECOND
 from controller.resources.types import Nanoseconds, Text
@@ -17,7 +20,25 @@ DENIED_NETWORKS = ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.25
                    "ff00::/8", "fd00:ec2::254/128", "100.100.100.200/32")  # fmt: skip
 MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
 
+_ORIGIN = re.compile(r"\*|https?://[^\s/?#@\\]+")
+
+
+def _network(text: str) -> str:
+    ip_network(text, strict=False)  # its ValueError says what is wrong
+    return text
+
+
+def _origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError(f"{text[:80]!r} is not an origin: write `*` or scheme://host[:port]")
+    return text
+
+
 Positive = Annotated[Nanoseconds, Field(ge=MILLISECOND)]
+Network = Annotated[Text, AfterValidator(_network)]
+Origin = Annotated[Text, AfterValidator(_origin)]
+SECRET = {"secret": True}
+"""Marks a key whose value may hold a password although it is plain text: never shown, and read from `…_FILE` too."""
 
 
 class Section(BaseModel):
@@ -48,7 +69,7 @@ class ServerSettings(Section):
     """Limit for producing a response; streams are exempt."""
     idle_timeout: Positive = 120 * SECOND
     """How long an idle keep-alive connection stays open."""
-    trusted_proxies: tuple[Text, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
     """Addresses or networks whose X-Forwarded-* headers are believed."""
 
 
@@ -57,8 +78,8 @@ class RegistrySettings(Section):
 
     provider: Literal["memory", "sqlite", "postgres"] = "memory"
     """memory | sqlite | postgres."""
-    dsn: Text | None = None
-    """Path or URL of the store; sqlite: default vendetta.db."""
+    dsn: Annotated[Text | None, Field(repr=False, json_schema_extra=SECRET)] = None
+    """sqlite: a file's path, vendetta.db by default; postgres: a URL."""
     sync_interval: Positive = 30 * SECOND
     """Full resync of every object."""
     health_check_interval: Positive = 10 * SECOND
@@ -76,7 +97,7 @@ class WebsocketSettings(Section):
     """False: the path answers 404."""
     path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]*$")] = "/ws"
     """Where it is."""
-    origins: tuple[Text, ...] = ("*",)
+    origins: tuple[Origin, ...] = ("*",)
     """Origins that browsers may come from; with auth off `*` means the same origin."""
     ping_period: Positive = 30 * SECOND
     """Heartbeat period."""
@@ -136,11 +157,12 @@ class TransportSettings(Section):
     """Folder with keys and passwords, one file (or folder) a credential."""
     known_hosts: Path | None = None
     """An OpenSSH known_hosts file whose keys are trusted."""
-    deny_cidrs: tuple[Text, ...] = DENIED_NETWORKS
+    deny_cidrs: tuple[Network, ...] = DENIED_NETWORKS
     """Networks that are never connected to."""
     connect_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 32
     """Connections set up at the same time."""
     ssh: SSHSettings = SSHSettings()
+    """Defaults of the ssh transport."""
 
 
 class ControllerSettings(Section):
@@ -196,10 +218,3 @@ class Settings(Section):
     output: OutputSettings = OutputSettings()
     retention: RetentionSettings = RetentionSettings()
     metrics: MetricsSettings = MetricsSettings()
-
-    @field_validator("auth")
-    @classmethod
-    def _long_enough(cls, auth: AuthSettings) -> AuthSettings:
-        if auth.enabled and len(auth.jwt_secret.get_secret_value()) < 16:
-            raise ValueError("auth.jwt_secret is shorter than 16 characters: make one with `openssl rand -hex 32`")
-        return auth
