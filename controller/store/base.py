@@ -34,6 +34,7 @@ class StoreError(Exception):
     ├── AlreadyExists   the name is taken
     ├── Conflict        the object is not at the version that was named
     ├── Expired         the revision asked for is no longer (or not yet) there: list again
+    ├── InvalidCursor   the list cursor is not one that a store made (a ValueError too)
     └── Unavailable     the write could not be made durable; nothing of it is visible
     """
 
@@ -52,6 +53,10 @@ class Conflict(StoreError):
 
 class Expired(StoreError):
     """History from that revision is not available: list again and watch from there."""
+
+
+class InvalidCursor(StoreError, ValueError):
+    """The cursor of a continued list does not parse, or belongs to another kind."""
 
 
 class Unavailable(StoreError):
@@ -91,6 +96,7 @@ class Append:
     """Add bytes to a command's output log. `offset` is where they stand in their stream.
 
     It must equal the bytes already stored for that stream, else `Conflict`: an append is never applied twice.
+    `NotFound` when no Command has that uid. At most 1 MiB. An append is no change and gets no revision.
     """
 
     command_uid: str

@@ -4,14 +4,13 @@ Revisions in it have no gaps, so a place in it is found by subtraction. Nobody h
 woken with the revision of the first change that concerns it, and reads on from there.
 """
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controller.resources.meta import Resource
 from controller.store.base import Change, Expired, StoreError
+from controller.store.waiters import Waiters
 
 _BITE = 256
 """Old entries are dropped up to this many at a time, which makes drops rare."""
@@ -39,7 +38,7 @@ class Interest:
             self.name is None or obj.metadata.name == self.name
         )
 
-    def keys(self) -> Iterable[Hashable]:
+    def keys(self) -> Sequence[Hashable]:
         """Under which keys its waiters stand: each change wakes three keys (see `History._wake`)."""
         if self.name is not None:
             return [("name", self.name)]
@@ -55,11 +54,10 @@ class History:
         self._limit = limit
         self._age = age
         self._bite = max(1, min(_BITE, limit // 10))
-        self._closed: StoreError | None = None
         self._entries: list[Entry] = []
         self.floor = 0
         """Everything after this revision is here."""
-        self._waiters: defaultdict[Hashable, set[asyncio.Future[int]]] = defaultdict(set)
+        self._waiters = Waiters()
 
     @property
     def head(self) -> int:
@@ -96,33 +94,11 @@ class History:
 
         That is the change's own revision, or when the time is up the one that will come next.
         """
-        if self._closed is not None:
-            raise self._closed
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[int] = loop.create_future()
-        timer = None if timeout is None else loop.call_later(timeout, self._time_up, future)
-        keys = interest.keys()
-        for key in keys:
-            self._waiters[key].add(future)
-        try:
-            return await future
-        finally:
-            if timer is not None:
-                timer.cancel()
-            for key in keys:
-                self._forget(key, future)
+        return await self._waiters.wait(interest.keys(), timeout, lambda: self.head + 1)
 
     def close(self, reason: StoreError) -> None:
         """End every wait, now and later, with this error. What is here can still be read."""
-        self._closed = reason
-        for waiters in self._waiters.values():
-            for future in waiters:
-                if not future.done():
-                    future.set_exception(reason)
-
-    def _time_up(self, future: asyncio.Future[int]) -> None:
-        if not future.done():
-            future.set_result(self.head + 1)
+        self._waiters.close(reason)
 
     def _place(self, revision: int) -> int:
         if not self.floor <= revision <= self.head:
@@ -146,16 +122,6 @@ class History:
         self.floor += count
 
     def _wake(self, change: Change) -> None:
-        if not self._waiters:
-            return
-        for key in (None, ("kind", change.obj.kind), ("name", change.obj.metadata.name)):
-            for future in self._waiters.pop(key, ()):
-                if not future.done():
-                    future.set_result(change.revision)
-
-    def _forget(self, key: Hashable, future: asyncio.Future[int]) -> None:
-        waiters = self._waiters.get(key)
-        if waiters is not None:
-            waiters.discard(future)
-            if not waiters:
-                del self._waiters[key]
+        if self._waiters:
+            for key in (None, ("kind", change.obj.kind), ("name", change.obj.metadata.name)):
+                self._waiters.wake(key, change.revision)

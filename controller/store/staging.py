@@ -1,17 +1,18 @@
 """From operations to changes: preconditions, revisions and the metadata that the server sets.
 
 A write is staged against the newest *staged* objects, those on their way to the disk included, so that writes
-follow each other without waiting for a commit. What was staged becomes visible only when it is published; if the
+follow each other without waiting for a commit. What was staged becomes visible only when it is published. If the
 disk fails, all that is not committed is dropped at once.
 """
 
 import json
 import uuid
-from collections import ChainMap
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, assert_never
+
+from pydantic import BaseModel
 
 from controller.resources.meta import Resource
 from controller.resources.scheme import encode
@@ -63,94 +64,102 @@ class StagedAppend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
-    """One write: what it returns, and what it does. `revision` is the newest one once it is published."""
+    """One write: what it returns, and what it does."""
 
     results: Sequence[Resource | None]
     changes: Sequence[StagedChange]
     appends: Sequence[StagedAppend]
-    revision: int
+    objects: Mapping[Key, Resource | None]
+    """The objects as it leaves them; None: deleted."""
+    outputs: Mapping[str, Sizes | None]
+    """The output sizes as it leaves them, by command uid; None: deleted."""
 
 
 class Staging:
-    """The objects as they will be. `state` is what is visible; the difference is on its way to the disk."""
+    """The objects as they will be: what is visible, and over it what is on its way to the disk."""
 
     def __init__(self, state: State, clock: Clock, announce: Announce) -> None:
-        self._state = state
+        self.state = state
         self._clock = clock
         self._announce = announce
         self.reset()
 
     def reset(self) -> None:
         """Forget what is not visible."""
-        self._revision = self._state.revision
-        self._objects: dict[Key, Resource | None] = {}
-        self._outputs: dict[str, Sizes | None] = {}
+        self.revision = self.state.revision
+        self._objects: dict[Key, tuple[Staged, Resource | None]] = {}
+        self._outputs: dict[str, tuple[Staged, Sizes | None]] = {}
 
     def stage(self, operations: Sequence[Operation]) -> Staged:
         """Stage all operations or, when one raises, none."""
-        draft = _Draft(self, self._state, self._clock.now(), self._announce)
+        draft = _Draft(self, self._clock.now(), self._announce)
         for operation in operations:
             draft.add(operation)
-        self._revision = draft.revision
-        self._objects.update(draft.objects.maps[0])
-        self._outputs.update(draft.outputs.maps[0])
-        return Staged(results=draft.results, changes=draft.changes, appends=draft.appends, revision=draft.revision)
+        staged = draft.finish()
+        self.revision = draft.revision
+        self._objects.update((key, (staged, obj)) for key, obj in staged.objects.items())
+        self._outputs.update((uid, (staged, sizes)) for uid, sizes in staged.outputs.items())
+        return staged
 
     def settle(self, staged: Staged) -> None:
-        """What was published needs no memory here, unless it has been staged over since."""
-        for change in staged.changes:
-            entry = change.entry.change
-            key = (entry.obj.kind, entry.obj.metadata.name)
-            becomes = None if entry.type is ChangeType.DELETED else entry.obj
-            if key in self._objects and self._objects[key] is becomes:
+        """What is visible now needs no memory here, unless it was staged over since."""
+        for key in staged.objects:
+            if self._objects[key][0] is staged:
                 del self._objects[key]
-        for append in staged.appends:
-            uid = append.append.command_uid
-            if self._outputs.get(uid) == append.sizes:
+        for uid in staged.outputs:
+            if self._outputs[uid][0] is staged:
                 del self._outputs[uid]
 
-    @property
-    def revision(self) -> int:
-        """The newest staged revision."""
-        return self._revision
+    def get(self, kind: str, name: str) -> Resource | None:
+        """The newest staged object, or None."""
+        found = self._objects.get((kind, name))
+        return self.state.get(kind, name) if found is None else found[1]
 
-    @property
-    def objects(self) -> dict[Key, Resource | None]:
-        """Staged objects that differ from the visible ones; None is a deletion."""
-        return self._objects
-
-    @property
-    def outputs(self) -> dict[str, Sizes | None]:
-        """Staged output sizes that differ from the visible ones; None is a deletion."""
-        return self._outputs
+    def sizes(self, uid: str) -> Sizes | None:
+        """The staged output sizes of a command, None if there is none with this uid."""
+        found = self._outputs.get(uid)
+        return self.state.outputs.get(uid) if found is None else found[1]
 
 
 class _Draft:
     """One write while it is staged. Nothing outside changes until all of it is known to be right."""
 
-    def __init__(self, staging: Staging, state: State, now: datetime, announce: Announce) -> None:
-        self._state = state
+    def __init__(self, staging: Staging, now: datetime, announce: Announce) -> None:
+        self._staging = staging
         self._now = now
         self._announce = announce
         self.revision = staging.revision
-        self.objects: ChainMap[Key, Resource | None] = ChainMap({}, staging.objects)
-        self.outputs: ChainMap[str, Sizes | None] = ChainMap({}, staging.outputs)
-        self.results: list[Resource | None] = []
-        self.changes: list[StagedChange] = []
-        self.appends: list[StagedAppend] = []
+        self._objects: dict[Key, Resource | None] = {}
+        self._outputs: dict[str, Sizes | None] = {}
+        self._results: list[Resource | None] = []
+        self._changes: list[StagedChange] = []
+        self._appends: list[StagedAppend] = []
+
+    def finish(self) -> Staged:
+        return Staged(
+            results=self._results,
+            changes=self._changes,
+            appends=self._appends,
+            objects=self._objects,
+            outputs=self._outputs,
+        )
 
     def add(self, operation: Operation) -> None:
+        self._results.append(self._apply(operation))
+
+    def _apply(self, operation: Operation) -> Resource | None:
         match operation:
             case Create():
-                self.results.append(self._create(operation.obj))
+                return self._create(operation.obj)
             case Update():
-                self.results.append(self._update(operation.obj))
+                return self._update(operation.obj)
             case Delete():
-                self.results.append(self._delete(operation))
+                self._delete(operation)
             case Append():
-                self.results.append(self._append(operation))
+                self._append(operation)
             case _:
                 assert_never(operation)
+        return None
 
     def _create(self, obj: Resource) -> Resource:
         meta = obj.metadata
@@ -175,9 +184,9 @@ class _Draft:
             creation_timestamp=old.metadata.creation_timestamp,
             generation=old.metadata.generation,
         )
-        if _same(new, _stamped(old, self.revision + 1)):
+        if _alike(new, _stamped(old, self.revision + 1)):
             return old
-        if getattr(new, "spec", None) != getattr(old, "spec", None):
+        if not _alike(getattr(new, "spec", None), getattr(old, "spec", None)):
             new = _stamped(new, self.revision + 1, generation=old.metadata.generation + 1)
         return self._record(ChangeType.MODIFIED, old, new)
 
@@ -202,15 +211,15 @@ class _Draft:
             return
         grown = stored + len(operation.data)
         after = (grown, err) if operation.stream == "stdout" else (out, grown)
-        self.outputs[uid] = after
-        self.appends.append(StagedAppend(append=operation, position=out + err, sizes=after))
+        self._outputs[uid] = after
+        self._appends.append(StagedAppend(append=operation, position=out + err, sizes=after))
 
     def _get(self, kind: str, name: str) -> Resource | None:
         key = (kind, name)
-        return self.objects[key] if key in self.objects else self._state.get(kind, name)
+        return self._objects[key] if key in self._objects else self._staging.get(kind, name)
 
     def _sizes(self, uid: str) -> Sizes | None:
-        return self.outputs[uid] if uid in self.outputs else self._state.outputs.get(uid)
+        return self._outputs[uid] if uid in self._outputs else self._staging.sizes(uid)
 
     def _current(self, kind: str, name: str, version: str, uid: str) -> Resource:
         """The object, if it is at the version and has the uid that were named (empty: any)."""
@@ -230,10 +239,10 @@ class _Draft:
         deleted = type_ is ChangeType.DELETED
         told = self._announce(old, None if deleted else obj)
         change = Change(type=type_, revision=self.revision, obj=obj, at=self._now, announce=told)
-        self.changes.append(StagedChange(entry=Entry(change=change, old=old), body=encode(obj)))
-        self.objects[obj.kind, obj.metadata.name] = None if deleted else obj
+        self._changes.append(StagedChange(entry=Entry(change=change, old=old), body=encode(obj)))
+        self._objects[obj.kind, obj.metadata.name] = None if deleted else obj
         if obj.kind == COMMAND:
-            self.outputs[obj.uid] = None if deleted else self._sizes(obj.uid) or (0, 0)
+            self._outputs[obj.uid] = None if deleted else self._sizes(obj.uid) or (0, 0)
         return obj
 
 
@@ -243,13 +252,15 @@ def _stamped(obj: Resource, revision: int, **stamps: object) -> Resource:
     return obj.model_copy(update={"metadata": metadata})
 
 
-def _same(a: Resource, b: Resource) -> bool:
+def _alike(a: BaseModel | None, b: BaseModel | None) -> bool:
     """Whether they are stored alike. Equality alone would take True for 1, bytes alone heed the order of a map."""
-    if a != b:
+    if a is b:
+        return True
+    if a is None or b is None or a != b:
         return False
-    left, right = encode(a), encode(b)
+    left, right = a.model_dump_json(), b.model_dump_json()
     return left == right or _canonical(left) == _canonical(right)
 
 
-def _canonical(body: bytes) -> str:
+def _canonical(body: str) -> str:
     return json.dumps(json.loads(body), sort_keys=True)

@@ -1,0 +1,33 @@
+"""Opening a store by the name of its provider (contract A-6)."""
+
+from datetime import timedelta
+
+from controller.store.base import Announce, Store, Unavailable
+from controller.store.engine import HISTORY_AGE, HISTORY_LIMIT, silent
+from controller.store.staging import Clock
+
+PROVIDERS = ("memory", "sqlite", "postgres")
+
+
+def open_store(
+    provider: str,
+    dsn: str | None = None,
+    *,
+    clock: Clock,
+    announce: Announce = silent,
+    history_limit: int = HISTORY_LIMIT,
+    history_age: timedelta = HISTORY_AGE,
+) -> Store:
+    """The store of that provider, not started yet.
+
+    `dsn` is where `sqlite` keeps its file: a path, or `sqlite:///relative/path` or `sqlite:////absolute/path`.
+    Raises Unavailable with a sentence for the administrator.
+    """
+    match provider:
+        case "memory":
+            from controller.store.memory import MemoryStore  # noqa: PLC0415
+
+            return MemoryStore(clock=clock, announce=announce, history_limit=history_limit, history_age=history_age)
+        case "postgres":
+            raise Unavailable("registry.provider: this build has no postgres store yet; use sqlite or memory")
+    raise Unavailable(f"registry.provider: {provider!r} is not one of {', '.join(PROVIDERS)}")
