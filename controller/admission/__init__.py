@@ -1,0 +1,41 @@
+"""Admission: what may be stored, whichever face asks for it. No HTTP in here.
+
+    Admission(store=…, clock=…, contacts=…, node_timeout=…)
+        nodes      register, create, replace, delete, heartbeat, trust a host key
+        commands   create, cancel, replace, delete, report a result
+
+Every write is level-based: read, compute, write under the version read, and again from the start on a conflict.
+"""
+
+from controller.admission.caller import Caller
+from controller.admission.commands import Commands
+from controller.admission.errors import (
+    AdmissionError,
+    Denied,
+    IdTaken,
+    Invalid,
+    NotReportable,
+    Problem,
+    Refused,
+    Stale,
+    Unknown,
+)
+from controller.admission.gate import Admission
+from controller.admission.nodes import NodePatch, Nodes
+
+__all__ = [
+    "Admission",
+    "AdmissionError",
+    "Caller",
+    "Commands",
+    "Denied",
+    "IdTaken",
+    "Invalid",
+    "NodePatch",
+    "Nodes",
+    "NotReportable",
+    "Problem",
+    "Refused",
+    "Stale",
+    "Unknown",
+]

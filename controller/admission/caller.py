@@ -1,0 +1,21 @@
+"""Who asks, as far as admission cares."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """`admin` may change everything, `operator` may send, cancel and cordon, a node acts for its own uid only.
+
+    `trusted_local`: authentication is off and the raw peer is this machine (contract E-6).
+    """
+
+    name: str
+    admin: bool = False
+    operator: bool = False
+    node_uid: str | None = None
+    trusted_local: bool = False
+
+    def acts_for(self, uid: str) -> bool:
+        """Whether this caller may speak as the node with that uid."""
+        return self.admin or (self.node_uid is not None and self.node_uid == uid)

@@ -1,0 +1,202 @@
+"""Commands: accepting, cancelling, removing them, and hearing of results from agents that report by themselves."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from controller.admission.caller import Caller
+from controller.admission.errors import Denied, IdTaken, Invalid, Problem, Refused, Stale, Unknown
+from controller.admission.ids import CommandIds
+from controller.admission.results import Report, reported
+from controller.resources.command import SUPPORTED_TYPES, Command, CommandSpec, CommandStatus
+from controller.resources.meta import LAST_APPLIED, ObjectMeta
+from controller.resources.node import Node
+from controller.resources.record import Record
+from controller.resources.scheme import KINDS
+from controller.runtime.clock import Clock
+from controller.store.base import AlreadyExists, Conflict, Create, Delete, NotFound, Store, Update
+
+ATTEMPTS: Final = 10
+_BUSY = "the command is being changed by too many others at once: try again"
+
+
+class Commands:
+    """What may be asked of commands (contract C)."""
+
+    def __init__(self, *, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+        self._ids = CommandIds(store=store, clock=clock)
+
+    def get(self, name: str) -> Command:
+        """The command. Raises Unknown."""
+        command = self._store.get("Command", name)
+        if not isinstance(command, Command):
+            raise Unknown("command", name)
+        return command
+
+    async def create(
+        self,
+        spec: CommandSpec,
+        caller: Caller,
+        *,
+        name: str = "",
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        again: bool = True,
+    ) -> Command:
+        """Accept a command. `name` is the caller's own id, which makes the request repeatable (C-8).
+
+        `again`: the same request under the same id answers with the command that is there; else IdTaken.
+        Raises Unknown, Invalid, Denied, Refused, IdTaken.
+        """
+        if not caller.operator:
+            raise Denied("sending commands needs the role operator")
+        _check(spec, name, caller)
+        meta = ObjectMeta(name=name, labels=dict(labels or {}), annotations=dict(annotations or {}))
+        digest = digest_of(spec, meta)
+        if name and (known := self._taken(name, digest, again=again)):
+            return known
+        self._check_node(spec)
+        status = CommandStatus(requested_by=caller.name, digest=digest)
+        return await self._create(Command(metadata=meta, spec=spec, status=status), again=again)
+
+    async def cancel(self, name: str, caller: Caller) -> Command:
+        """Ask for its cancellation. One that has ended stays as it is."""
+        return await self.replace(name, self.get(name).spec.model_copy(update={"cancel": True}), caller)
+
+    async def replace(
+        self,
+        name: str,
+        spec: CommandSpec,
+        caller: Caller,
+        *,
+        meta: ObjectMeta | None = None,
+        version: str = "",
+    ) -> Command:
+        """Change what may change: labels, annotations, and `cancel` from false to true. Raises Invalid, Stale."""
+        if not caller.operator:
+            raise Denied("changing commands needs the role operator")
+        for _ in range(ATTEMPTS):
+            old = self.get(name)
+            if version and old.metadata.resource_version != version:
+                raise Stale(f'command "{name}" has changed since it was read: read it again')
+            _check_immutable(old.spec, spec)
+            taken = {} if meta is None else {"labels": meta.labels, "annotations": meta.annotations}
+            update: dict[str, object] = {"metadata": old.metadata.model_copy(update=taken)}
+            if not old.ended:
+                update["spec"] = spec
+            new = old.model_copy(update=update)
+            try:
+                return old if new == old else _command((await self._store.write(Update(obj=new)))[0])
+            except Conflict:
+                continue
+            except NotFound:
+                raise Unknown("command", name) from None
+        raise Refused(_BUSY)
+
+    async def delete(self, name: str, caller: Caller) -> Command:
+        """Remove a command that has ended; its id stays taken (C-8)."""
+        if not caller.operator:
+            raise Denied("removing commands needs the role operator")
+        for _ in range(ATTEMPTS):
+            command = self.get(name)
+            if not command.ended:
+                raise Refused(f'command "{name}" has not ended: cancel it first')
+            meta = command.metadata
+            try:
+                await self._store.write(
+                    Delete(kind="Command", name=name, version=meta.resource_version, uid=meta.uid),
+                    Create(obj=reservation(command)),
+                )
+            except (Conflict, NotFound, AlreadyExists):
+                continue
+            return command
+        raise Refused(_BUSY)
+
+    async def report(self, name: str, report: Report, caller: Caller) -> Command:
+        """Take a result that an agent reports by itself (C-13). Raises Unknown, Denied, NotReportable, Refused."""
+        for _ in range(ATTEMPTS):
+            command = self.get(name)
+            node = self._store.get("Node", command.spec.node)
+            new = reported(command, node if isinstance(node, Node) else None, report, caller, self._clock.now())
+            try:
+                return command if new is command else _command((await self._store.write(Update(obj=new)))[0])
+            except (Conflict, NotFound):
+                continue
+        raise Refused(_BUSY)
+
+    def _taken(self, name: str, digest: str, *, again: bool) -> Command | None:
+        """The command that this very request made before. Raises IdTaken where another one did."""
+        known = self._store.get("Command", name)
+        if isinstance(known, Command):
+            if again and known.status.digest == digest:
+                return known
+            raise IdTaken(f'command "{name}" already exists' + (", from a different request" if again else ""))
+        if self._store.get("Reservation", name) is not None:
+            raise IdTaken(f'the id "{name}" belonged to a command that has been removed: choose another one')
+        return None
+
+    def _check_node(self, spec: CommandSpec) -> None:
+        node = self._store.get("Node", spec.node)
+        if not isinstance(node, Node):
+            raise Unknown("node", spec.node)
+        if node.spec.unschedulable and not spec.params.force:
+            raise Refused(f'node "{spec.node}" is cordoned: set its status to active, or params.force to true')
+
+    async def _create(self, command: Command, *, again: bool) -> Command:
+        name = command.metadata.name
+        for _ in range(ATTEMPTS):
+            minted = name or await self._ids.mint(command.spec.node)
+            meta = command.metadata.model_copy(update={"name": minted})
+            try:
+                stored = await self._store.write(Create(obj=command.model_copy(update={"metadata": meta})))
+            except AlreadyExists:
+                if name and (known := self._taken(name, command.status.digest, again=again)):
+                    return known
+                continue
+            return _command(stored[0])
+        raise Refused(_BUSY)
+
+
+def reservation(command: Command) -> Record:
+    """What keeps a removed command's id taken."""
+    return Record(kind="Reservation", metadata=ObjectMeta(name=command.name), data={"digest": command.status.digest})
+
+
+def digest_of(spec: CommandSpec, meta: ObjectMeta) -> str:
+    """SHA-256 of what was asked for, defaults filled in, so that two spellings of one request are the same."""
+    wish = spec.model_copy(update={"cancel": False}).model_dump(mode="json", by_alias=True)
+    notes = {k: v for k, v in meta.annotations.items() if k != LAST_APPLIED}
+    asked = json.dumps([wish, meta.labels, notes], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def _command(obj: object) -> Command:
+    assert isinstance(obj, Command)
+    return obj
+
+
+def _check(spec: CommandSpec, name: str, caller: Caller) -> None:
+    problems = []
+    if name and not KINDS["Command"].name_pattern.fullmatch(name):
+        problems.append(
+            Problem(field="metadata.name", message="at most 128 of [A-Za-z0-9._-], the first one alphanumeric")
+        )
+    if spec.type not in SUPPORTED_TYPES:
+        problems.append(Problem(field="spec.type", message=f"supported: {', '.join(SUPPORTED_TYPES)}"))
+    if spec.params.argv is None and not spec.action:
+        problems.append(Problem(field="spec.action", message="required, unless params.argv is given"))
+    if problems:
+        raise Invalid("the command is not valid", *problems)
+    if spec.params.run_as is not None and not caller.admin:
+        raise Denied("params.run_as needs the role admin")
+
+
+def _check_immutable(old: CommandSpec, new: CommandSpec) -> None:
+    if new.model_copy(update={"cancel": old.cancel}) != old:
+        raise Invalid("the command is not valid", Problem(field="spec", message="immutable, except for cancel"))
+    if old.cancel and not new.cancel:
+        raise Invalid(
+            "the command is not valid", Problem(field="spec.cancel", message="a cancellation cannot be taken back")
+        )

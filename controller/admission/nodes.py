@@ -1,0 +1,258 @@
+"""Nodes: registering, changing, removing, hearing from them.
+
+A caller says what it wants as a function from the node as it is to the node as it should be, so that a conflict
+with another writer is solved by asking that function again.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from controller.admission.caller import Caller
+from controller.admission.errors import Denied, IdTaken, Invalid, Problem, Refused, Stale, Unknown
+from controller.admission.outcome import ended
+from controller.admission.phase import effective_phase, first_status, with_phase
+from controller.admission.trust import trusting
+from controller.contacts import Contacts
+from controller.resources.command import Command
+from controller.resources.meta import ObjectMeta
+from controller.resources.node import Node, NodeSpec, Service
+from controller.resources.scheme import KINDS
+from controller.resources.types import Scalar
+from controller.runtime.clock import Clock
+from controller.store.base import AlreadyExists, Conflict, Create, Delete, NotFound, Store, Update
+
+Change = Callable[[Node], Node]
+"""From the node as it is (or a blank one of that name) to the node as it should be. Only its wish is taken."""
+
+NodePatch = Change
+
+ATTEMPTS: Final = 10
+BATCH: Final = 500
+_BUSY = "the node is being changed by too many others at once: try again"
+
+
+class Nodes:
+    """What may be asked of nodes (contract B)."""
+
+    def __init__(self, *, store: Store, clock: Clock, contacts: Contacts, node_timeout: int) -> None:
+        self._store, self._clock, self._contacts, self._timeout = store, clock, contacts, node_timeout
+
+    def get(self, name: str) -> Node:
+        """The node. Raises Unknown."""
+        node = self._store.get("Node", name)
+        if not isinstance(node, Node):
+            raise Unknown("node", name)
+        return node
+
+    async def register(self, name: str, change: Change, caller: Caller) -> Node:
+        """Create the node, or bring it up to date; either counts as contact (B-1)."""
+        _check_name(name)
+        for _ in range(ATTEMPTS):
+            known = self._store.get("Node", name)
+            try:
+                if isinstance(known, Node):
+                    return await self._register_again(known, change, caller)
+                return await self._create(change(_blank(name)), caller)
+            except (Conflict, AlreadyExists, NotFound):
+                continue
+        raise Refused(_BUSY)
+
+    async def create(self, node: Node, caller: Caller) -> Node:
+        """Create the node. Raises IdTaken where there is one of that name."""
+        _check_name(node.name)
+        try:
+            return await self._create(node, caller)
+        except AlreadyExists:
+            raise IdTaken(f'node "{node.name}" already exists') from None
+
+    async def update(self, name: str, change: Change, caller: Caller, *, version: str = "") -> Node:
+        """Change the node. Raises Stale when it is not at `version`; an operator may only cordon and uncordon."""
+        for _ in range(ATTEMPTS):
+            old = self.get(name)
+            if version and old.metadata.resource_version != version:
+                raise Stale(f'node "{name}" has changed since it was read: read it again')
+            new = _wish(old, change(old))
+            _permit(old, new, caller)
+            try:
+                return await self._store_change(old, new, self._last(old))
+            except Conflict:
+                continue
+            except NotFound:
+                raise Unknown("node", name) from None
+        raise Refused(_BUSY)
+
+    async def delete(self, name: str, caller: Caller) -> Node:
+        """Remove the node; commands under way on it become unknown/NodeDeleted in the same write (B-7)."""
+        if not caller.admin:
+            raise Denied("only an admin may remove a node")
+        for _ in range(ATTEMPTS):
+            node = self.get(name)
+            lost = self._under_way(name)
+            try:
+                await self._store.write(Delete(kind="Node", name=name, uid=node.uid), *self._losses(lost[:BATCH]))
+            except (Conflict, NotFound):
+                continue
+            self._contacts.forget(node.uid)
+            await self._lose_rest(name, more=len(lost) > BATCH)
+            return node
+        raise Refused(_BUSY)
+
+    async def heartbeat(
+        self,
+        name: str,
+        caller: Caller,
+        *,
+        services: Sequence[Service] | None = None,
+        capabilities: dict[str, Scalar] | None = None,
+    ) -> None:
+        """The node is there, says the node itself (B-8). Never changes intent, address, transport or checks."""
+        for _ in range(ATTEMPTS):
+            node = self.get(name)
+            if not caller.acts_for(node.uid):
+                raise Denied("only the node itself may send its heartbeat")
+            self._contacts.touch(node.uid, self._clock.now())
+            spec = _heard(node.spec, services, capabilities)
+            try:
+                await self._store_change(node, node.model_copy(update={"spec": spec}), self._last(node))
+            except (Conflict, NotFound):
+                continue
+            return
+        raise Refused(_BUSY)
+
+    async def trust(self, name: str, fingerprint: str, caller: Caller) -> Node:
+        """Accept a host key that the node presented (E-7). Raises Refused for one that it did not."""
+        if not caller.admin:
+            raise Denied("only an admin may trust a host key")
+        for _ in range(ATTEMPTS):
+            node = self.get(name)
+            try:
+                stored = await self._store.write(*trusting(self._store, node, fingerprint, self._clock.now()))
+            except (Conflict, AlreadyExists, NotFound):
+                continue
+            return _node(stored[0])
+        raise Refused(_BUSY)
+
+    def last_seen(self, node: Node) -> datetime | None:
+        """The live time of the last contact."""
+        return self._contacts.last(node.uid, node.status.last_seen)
+
+    _last = last_seen
+
+    async def _create(self, wish: Node, caller: Caller) -> Node:
+        if not caller.admin:
+            raise Denied("only an admin may create a node")
+        now = self._clock.now()
+        status = with_phase(first_status(now), effective_phase(wish, now, now, self._timeout), now)
+        status = status.model_copy(update={"last_seen": now, "updated_at": now})
+        node = _wish(_blank(wish.name), wish).model_copy(update={"status": status})
+        created = _node((await self._store.write(Create(obj=node)))[0])
+        self._contacts.touch(created.uid, now)
+        return created
+
+    async def _register_again(self, old: Node, change: Change, caller: Caller) -> Node:
+        if not caller.acts_for(old.uid):
+            raise Denied("only an admin, or the node itself, may register a node again")
+        now = self._clock.now()
+        new = _wish(old, change(old))
+        if not caller.admin:
+            new = new.model_copy(update={"spec": _without_privilege(old.spec, new.spec)})
+        self._contacts.touch(old.uid, now)
+        return await self._store_change(old, new, now, always=True)
+
+    async def _store_change(self, old: Node, new: Node, contact: datetime | None, *, always: bool = False) -> Node:
+        """Write the node in its new phase, under the version that was read. `always`: as a registration, too."""
+        now = self._clock.now()
+        registered = always or (old.spec, old.metadata) != (new.spec, new.metadata)
+        status = with_phase(old.status, effective_phase(new, contact, now, self._timeout), now)
+        if registered:
+            status = status.model_copy(update={"updated_at": now, "last_seen": contact})
+        if not registered and status == old.status:
+            return old
+        obj = new.model_copy(update={"status": status})
+        return _node((await self._store.write(Update(obj=obj)))[0])
+
+    def _under_way(self, name: str) -> list[Command]:
+        commands = self._store.list("Command").items
+        return [c for c in commands if isinstance(c, Command) and c.spec.node == name and not c.ended]
+
+    def _losses(self, commands: Sequence[Command]) -> list[Update]:
+        now = self._clock.now()
+        return [Update(obj=_lost(c, now)) for c in commands]
+
+    async def _lose_rest(self, name: str, *, more: bool) -> None:
+        """The commands beyond the first batch; a new node of the same name has none yet."""
+        while more and (rest := self._under_way(name)[:BATCH]):
+            for command in rest:
+                try:
+                    await self._store.write(*self._losses([command]))
+                except (Conflict, NotFound):
+                    continue
+
+
+def _check_name(name: str) -> None:
+    if not KINDS["Node"].name_pattern.fullmatch(name):
+        raise Invalid(
+            "the node's name is not valid",
+            Problem(field="metadata.name", message="at most 63 of [A-Za-z0-9._-], the first one alphanumeric"),
+        )
+
+
+def _blank(name: str) -> Node:
+    return Node(metadata=ObjectMeta(name=name))
+
+
+def _node(obj: object) -> Node:
+    assert isinstance(obj, Node)
+    return obj
+
+
+def _wish(old: Node, asked: Node) -> Node:
+    """`old` with the wish of `asked`: its spec, labels, annotations and finalizers; nothing else is a caller's."""
+    taken = {
+        "labels": asked.metadata.labels,
+        "annotations": asked.metadata.annotations,
+        "finalizers": asked.metadata.finalizers,
+        "owner_references": asked.metadata.owner_references,
+    }
+    return old.model_copy(update={"spec": asked.spec, "metadata": old.metadata.model_copy(update=taken)})
+
+
+def _permit(old: Node, new: Node, caller: Caller) -> None:
+    """An admin may change everything, an operator only the cordon."""
+    cordon_only = old.spec.model_copy(update={"unschedulable": new.spec.unschedulable})
+    if caller.admin or (caller.operator and new.spec == cordon_only and new.metadata == old.metadata):
+        return
+    raise Denied("only an admin may change a node; an operator may set its status to active or inactive")
+
+
+def _without_privilege(old: NodeSpec, new: NodeSpec) -> NodeSpec:
+    """What a node may say of itself: never its intent, address, transport or checks (contract E-5)."""
+    kept = {name: getattr(old, name) for name in ("unschedulable", "address", "port", "transport", "transports")}
+    return new.model_copy(update={**kept, "services": _keep_checks(old.services, new.services)})
+
+
+def _keep_checks(old: Sequence[Service], new: Sequence[Service]) -> tuple[Service, ...]:
+    checks = {s.id: s.check for s in old}
+    return tuple(s.model_copy(update={"check": checks.get(s.id)}) for s in new)
+
+
+def _heard(spec: NodeSpec, services: Sequence[Service] | None, capabilities: dict[str, Scalar] | None) -> NodeSpec:
+    said: dict[str, object] = {}
+    if services is not None:
+        said["services"] = _keep_checks(spec.services, services)
+    if capabilities is not None:
+        said["capabilities"] = capabilities
+    return spec.model_copy(update=said) if said else spec
+
+
+def _lost(command: Command, now: datetime) -> Command:
+    status = ended(
+        command.status,
+        phase="unknown",
+        reason="NodeDeleted",
+        message=f'node "{command.spec.node}" was removed while the command was under way',
+        certainty="unknown",
+        now=now,
+    )
+    return command.model_copy(update={"status": status})

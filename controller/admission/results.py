@@ -1,0 +1,103 @@
+"""Results that an agent reports by itself (contract C-13).
+
+Only a command that nothing of ours observes can be reported: its node was registered without a transport of
+ours, and no delivery of it has begun. Such an agent knows the document alone, so its word is `presumed`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from controller.admission.caller import Caller
+from controller.admission.errors import Denied, Invalid, NotReportable, Problem, Refused
+from controller.admission.outcome import ended
+from controller.resources.command import INLINE_HEAD, INLINE_TAIL, Command, CommandPhase, CommandStatus
+from controller.resources.node import Node, transports_of
+
+REPORTED: Final[dict[str, tuple[CommandPhase, str]]] = {
+    "success": ("success", "Completed"),
+    "error": ("error", "NonZeroExit"),
+    "failed": ("error", "NonZeroExit"),
+    "timeout": ("timeout", "ExecTimeout"),
+    "cancelled": ("cancelled", "Cancelled"),
+}
+"""What a report may say, and what it means here."""
+
+_FOREIGN = "report"
+"""What such a command counts as delivered over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The document's result, as far as it was given. `duration` in nanoseconds."""
+
+    id: str
+    node_id: str
+    status: str
+    output: str = ""
+    duration: int | None = None
+    finished: datetime | None = None
+    exit_code: int | None = None
+
+
+def reported(command: Command, node: Node | None, report: Report, caller: Caller, now: datetime) -> Command:
+    """The command with that result in it; the very same object for a repeat of what is known already."""
+    _check_ids(command, report)
+    if node is None or not reports_by_itself(node) or command.status.delivery is not None:
+        raise NotReportable(f'the result of command "{command.name}" is observed by the server, not reported')
+    if caller.node_uid != node.uid and not caller.trusted_local:
+        raise Denied("only the command's own node may report its result")
+    result = _result(command.status, report, now)
+    if not command.ended:
+        return command.model_copy(update={"status": result})
+    if _same(command.status, result, report):
+        return command
+    raise Refused(f'command "{command.name}" has another result already')
+
+
+def reports_by_itself(node: Node) -> bool:
+    """Whether the node was registered without a transport of ours, so that an agent there must do the work."""
+    named = node.spec.transport is not None or bool(node.spec.transports)
+    return not named and transports_of(node)[0].type == "http"
+
+
+def _check_ids(command: Command, report: Report) -> None:
+    problems = []
+    if report.id != command.name:
+        problems.append(Problem(field="id", message="is not the command's"))
+    if report.node_id != command.spec.node:
+        problems.append(Problem(field="node_id", message="is not the command's node"))
+    if problems:
+        raise Invalid("the result is for something else", *problems)
+
+
+def _result(status: CommandStatus, report: Report, now: datetime) -> CommandStatus:
+    phase, reason = REPORTED[report.status]
+    message = f"reported by the node's agent as {report.status}"
+    new = ended(status, phase=phase, reason=reason, message=message, certainty="presumed", now=report.finished or now)
+    output = report.output.encode()
+    return new.model_copy(
+        update={
+            "output": _inline(output),
+            "output_bytes": len(output),
+            "truncated": len(output) > INLINE_HEAD + INLINE_TAIL,
+            "duration": report.duration,
+            "exit_code": 0 if phase == "success" and report.exit_code is None else report.exit_code,
+            "transport": _FOREIGN,
+            "attempts": 1,
+        }
+    )
+
+
+def _inline(output: bytes) -> str:
+    if len(output) <= INLINE_HEAD + INLINE_TAIL:
+        return output.decode(errors="replace")
+    return output[:INLINE_HEAD].decode(errors="replace") + output[-INLINE_TAIL:].decode(errors="replace")
+
+
+def _same(known: CommandStatus, told: CommandStatus, report: Report) -> bool:
+    """Whether a report repeats what is stored; a finish time left out is the server's own and differs every time."""
+    facts = ("phase", "output", "output_bytes", "duration", "exit_code", "transport")
+    if any(getattr(known, name) != getattr(told, name) for name in facts):
+        return False
+    return report.finished is None or known.finished == told.finished
