@@ -16,7 +16,8 @@ def _no_nul(text: str) -> str:
     return text
 
 
-def _rfc3339(at: datetime) -> str:
+def rfc3339(at: datetime) -> str:
+    """RFC 3339 with `Z`, the fraction only where there is one."""
     text = at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
     return text.rstrip("0").rstrip(".") + "Z"
 
@@ -47,7 +48,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
-Timestamp = Annotated[datetime, AfterValidator(_aware), PlainSerializer(_rfc3339, return_type=str)]
+Timestamp = Annotated[datetime, AfterValidator(_aware), PlainSerializer(rfc3339, return_type=str)]
 """An aware time; written as RFC 3339 with `Z`, the fraction only where there is one."""
 
 Nanoseconds = Annotated[
