@@ -1,0 +1,151 @@
+"""A session: one SSH connection with one resident runner on it, which does all the talking."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import asyncssh
+
+from transports.base import Output, Probe, RunId, RunStatus, SessionInfo, StartRequest
+from transports.errors import Busy, ConnectionLost, TransportError, UnsupportedShell
+from transports.runner.client import Runner
+from transports.ssh.channel import ExecChannel
+from transports.ssh.connection import Connection
+from transports.ssh.gate import ChannelGate
+from transports.ssh.translation import channel_error, printable
+
+_CLOSE_PATIENCE = 2.0
+
+
+class SSHSession:
+    """Implements `transports.base.Session`: every verb goes to the runner, closing goes to both.
+
+    The connection, the runner and this object end together, whichever ends first.
+    """
+
+    def __init__(self, connection: Connection, *, max_channels: int) -> None:
+        self.on_end: Callable[[RunStatus], None] | None = None
+        self.on_close: Callable[[], None] | None = None
+        self.gate = ChannelGate(max_channels, clock=asyncio.get_running_loop().time)
+        self._connection = connection
+        self._runner: Runner | None = None
+        self._closed = False
+        self._error_text: Callable[[], bytes] = bytes
+        connection.on_lost(self._over)
+
+    @classmethod
+    async def open(cls, connection: Connection, *, base_dir: str, timeout: float, max_channels: int) -> "SSHSession":
+        """Set up the runner, in at most `timeout` seconds. Closes the connection when that fails."""
+        session = cls(connection, max_channels=max_channels)
+        try:
+            await session._launch(base_dir, timeout)
+        except BaseException:
+            connection.abort()
+            raise
+        return session
+
+    async def _launch(self, base_dir: str, timeout: float) -> None:
+        try:
+            runner = await Runner.launch(self.open_channel, base_dir=base_dir, timeout=timeout)
+        except UnsupportedShell as exc:
+            heard = printable(self._error_text().decode(errors="replace"))
+            raise UnsupportedShell(f"{exc}; on its standard error: {heard!r}" if heard else str(exc)) from exc
+        runner.on_end = self._ended
+        runner.on_close = self._over
+        self.info = SessionInfo(
+            boot_id=runner.info.boot_id, runner=runner.info.runner, host_key=self._connection.host_key
+        )
+        self._runner = runner
+
+    @property
+    def closed(self) -> bool:
+        """Whether this session is over."""
+        return self._closed
+
+    async def open_channel(self, command: str) -> ExecChannel:
+        """Execute a command on the node. Raises `Busy` or `ConnectionLost`."""
+        if self._closed:
+            raise ConnectionLost("the connection to the node has ended")
+        await self.gate.enter()
+        channel = ExecChannel(self.gate.leave)
+        opening = asyncio.create_task(self._request(channel, command), name="open an SSH channel")
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The library leaves a channel open for ever when its opening is cancelled: wait for it elsewhere.
+            opening.add_done_callback(lambda done: _discard(done, channel))
+            raise
+        self._error_text = lambda: channel.error_text
+        return channel
+
+    async def _request(self, channel: ExecChannel, command: str) -> None:
+        try:
+            await self._connection.ssh.create_session(lambda: channel, command)
+        except (asyncssh.Error, OSError) as exc:
+            error = self._refusal(exc)
+            if isinstance(error, Busy):
+                self.gate.refused()
+            elif not channel.was_open:
+                self.gate.leave()
+            raise error from exc
+
+    def _refusal(self, exc: Exception) -> TransportError:
+        if self._closed or self._connection.ssh.is_closed():
+            return ConnectionLost("the connection to the node ended before the command was under way")
+        return channel_error(exc)
+
+    def _ended(self, status: RunStatus) -> None:
+        if self.on_end:
+            self.on_end(status)
+
+    def _over(self) -> None:
+        """Whatever ended it: say so once, and let go of the rest."""
+        if self._closed:
+            return
+        self._closed = True
+        self._connection.abort()
+        if self.on_close:
+            self.on_close()
+
+    def _live(self) -> Runner:
+        if self._closed or self._runner is None:
+            raise ConnectionLost("the connection to the node has ended")
+        return self._runner
+
+    async def start(self, request: StartRequest, *, wait: float = 0.0) -> RunStatus:
+        """See `transports.base.Session.start`."""
+        return await self._live().start(request, wait=wait)
+
+    async def status(self, run: RunId) -> RunStatus:
+        """See `transports.base.Session.status`."""
+        return await self._live().status(run)
+
+    async def read(self, run: RunId, *, stdout: int, stderr: int, limit: int) -> Output:
+        """See `transports.base.Session.read`."""
+        return await self._live().read(run, stdout=stdout, stderr=stderr, limit=limit)
+
+    async def cancel(self, run: RunId) -> RunStatus:
+        """See `transports.base.Session.cancel`."""
+        return await self._live().cancel(run)
+
+    async def gc(self, runs: Sequence[RunId]) -> None:
+        """See `transports.base.Session.gc`."""
+        await self._live().gc(runs)
+
+    async def probe(self) -> Probe:
+        """See `transports.base.Session.probe`."""
+        return await self._live().probe()
+
+    async def aclose(self) -> None:
+        """Close, idempotently, in a few seconds at most. Runs on the node go on."""
+        if self._runner is not None and not self._closed:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_PATIENCE):
+                    await self._runner.aclose()
+        await self._connection.aclose()
+        self._over()
+
+
+def _discard(opening: "asyncio.Task[None]", channel: ExecChannel) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        channel.close()
