@@ -29,6 +29,10 @@ def silent(old: Resource | None, new: Resource | None) -> str | None:
     return None
 
 
+def inert(name: str) -> None:
+    """Pass every failpoint."""
+
+
 class Engine(ABC):
     """A Store but for making writes durable and for the output log. See `controller.store.base.Store`."""
 
@@ -41,7 +45,7 @@ class Engine(ABC):
         self._archive: Archive = NoArchive(self._history)
         self._outputs = Waiters()
         self._staging = Staging(self._state, clock, announce)
-        self._closed: Unavailable | None = Unavailable("the store is not started")
+        self._refusal = "the store is not started"
 
     @abstractmethod
     async def start(self) -> None:
@@ -103,11 +107,11 @@ class Engine(ABC):
         """What was loaded is visible: take writes."""
         self._history.begin(self._state.revision)
         self._staging.reset()
-        self._closed = None
+        self._refusal = ""
 
-    def _refuse(self) -> None:
-        """Take no more writes."""
-        self._closed = Unavailable("the store is closed")
+    def _refuse(self, reason: str) -> None:
+        """Take no more writes, for this reason."""
+        self._refusal = reason
 
     def _end_waits(self) -> None:
         """Nothing more will happen."""
@@ -115,8 +119,8 @@ class Engine(ABC):
             waiters.close(Unavailable("the store is closed"))
 
     def _stage(self, operations: Sequence[Operation]) -> Staged:
-        if self._closed is not None:
-            raise Unavailable(str(self._closed))
+        if self._refusal:
+            raise Unavailable(self._refusal)
         return self._staging.stage(operations)
 
     def _publish(self, staged: Staged) -> None:

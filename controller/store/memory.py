@@ -33,7 +33,7 @@ class MemoryStore(Engine):
 
     async def aclose(self) -> None:
         """Refuse writes and end every watch."""
-        self._refuse()
+        self._refuse("the store is closed")
         self._end_waits()
 
     async def write(self, *operations: Operation) -> Sequence[Resource | None]:

@@ -1,9 +1,10 @@
 """Opening a store by the name of its provider (contract A-6)."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from controller.store.base import Announce, Store, Unavailable
-from controller.store.engine import HISTORY_AGE, HISTORY_LIMIT, silent
+from controller.store.engine import HISTORY_AGE, HISTORY_LIMIT, inert, silent
 from controller.store.staging import Clock
 
 PROVIDERS = ("memory", "sqlite", "postgres")
@@ -17,6 +18,7 @@ def open_store(
     announce: Announce = silent,
     history_limit: int = HISTORY_LIMIT,
     history_age: timedelta = HISTORY_AGE,
+    failpoint: Callable[[str], None] = inert,
 ) -> Store:
     """The store of that provider, not started yet.
 
@@ -28,6 +30,19 @@ def open_store(
             from controller.store.memory import MemoryStore  # noqa: PLC0415
 
             return MemoryStore(clock=clock, announce=announce, history_limit=history_limit, history_age=history_age)
+        case "sqlite":
+            if not dsn:
+                raise Unavailable("registry.dsn: the sqlite store needs a path for its file")
+            from controller.store.sqlite.store import SQLiteStore  # noqa: PLC0415
+
+            return SQLiteStore(
+                dsn,
+                clock=clock,
+                announce=announce,
+                history_limit=history_limit,
+                history_age=history_age,
+                failpoint=failpoint,
+            )
         case "postgres":
             raise Unavailable("registry.provider: this build has no postgres store yet; use sqlite or memory")
     raise Unavailable(f"registry.provider: {provider!r} is not one of {', '.join(PROVIDERS)}")

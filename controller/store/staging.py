@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, assert_never
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from controller.resources.meta import Resource
-from controller.resources.scheme import encode
+from controller.resources.scheme import KINDS, encode
 from controller.store.base import (
     AlreadyExists,
     Announce,
@@ -165,6 +165,8 @@ class _Draft:
         meta = obj.metadata
         if not meta.name:
             raise ValueError(f"a {obj.kind} without a name cannot be stored")
+        if obj.kind not in KINDS:
+            raise ValueError(f"{obj.kind!r} is not a kind that can be stored")
         if self._get(obj.kind, meta.name) is not None:
             raise AlreadyExists(f"{obj.kind} {meta.name!r} already exists")
         stamps = {
@@ -201,6 +203,8 @@ class _Draft:
             raise NotFound(f"there is no command with uid {uid!r} to append output to")
         if len(operation.data) > MAX_APPEND:
             raise ValueError(f"an append holds at most {MAX_APPEND} bytes, this one has {len(operation.data)}")
+        if operation.at.tzinfo is None:
+            raise ValueError("the time of an append needs a zone")
         out, err = sizes
         stored = out if operation.stream == "stdout" else err
         if operation.offset != stored:
@@ -238,8 +242,9 @@ class _Draft:
         self.revision += 1
         deleted = type_ is ChangeType.DELETED
         told = self._announce(old, None if deleted else obj)
+        body = encode(obj) if deleted else _checked(obj)
         change = Change(type=type_, revision=self.revision, obj=obj, at=self._now, announce=told)
-        self._changes.append(StagedChange(entry=Entry(change=change, old=old), body=encode(obj)))
+        self._changes.append(StagedChange(entry=Entry(change=change, old=old), body=body))
         self._objects[obj.kind, obj.metadata.name] = None if deleted else obj
         if obj.kind == COMMAND:
             self._outputs[obj.uid] = None if deleted else self._sizes(obj.uid) or (0, 0)
@@ -250,6 +255,19 @@ def _stamped(obj: Resource, revision: int, **stamps: object) -> Resource:
     """The object with the metadata that the server sets."""
     metadata = obj.metadata.model_copy(update={**stamps, "resource_version": str(revision)})
     return obj.model_copy(update={"metadata": metadata})
+
+
+def _checked(obj: Resource) -> bytes:
+    """The bytes that are stored. A copy of an object may hold what its model refuses: that must not get to the disk,
+    where it would keep the next server from starting. Raises ValueError.
+    """
+    body = encode(obj)
+    try:
+        type(obj).model_validate_json(body)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors(include_input=False, include_url=False)[0]["loc"])
+        raise ValueError(f"{obj.kind} {obj.metadata.name!r} could not be read back: {where} is not valid") from None
+    return body
 
 
 def _alike(a: BaseModel | None, b: BaseModel | None) -> bool:
