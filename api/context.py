@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from api.traffic import Traffic
 from controller.contacts import Contacts
 from controller.runtime.clock import Clock
 from controller.settings import Settings
@@ -28,3 +29,4 @@ class Context:
     controllers: "Controllers"
     version: str
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    traffic: Traffic = field(default_factory=Traffic)

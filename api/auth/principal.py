@@ -18,13 +18,17 @@ _RANK = {Role.VIEWER: 1, Role.OPERATOR: 2, Role.ADMIN: 3}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """An authenticated caller. `node_uid` is set for role node. `local`: the raw socket peer is loopback."""
+    """An authenticated caller. `node_uid` is set for role node. `local`: the raw socket peer is loopback.
+
+    `token_id` and `expires` (seconds since 1970) are those of the token that was shown, None where there was none.
+    """
 
     name: str
     role: Role
     node_uid: str | None = None
     token_id: str | None = None
     local: bool = False
+    expires: int | None = None
 
     def may(self, needed: Role) -> bool:
         """Whether this caller's role includes the one needed."""
