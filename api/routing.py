@@ -4,27 +4,30 @@ One Starlette route a path (so 405 carries the right `Allow`, and HEAD and OPTIO
 trailing slash (contract B-9). The role an operation needs stands beside it and is checked before its handler runs.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from pydantic import BaseModel
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
-from api.auth.principal import Role
+from api.auth.principal import Principal, Role
+from api.errors import KNOWN, APIError, forbidden, render, translate
+from api.parameters import PARSED, Parameter, parse
+
+__all__ = ["MAX_BODY", "Operation", "Parameter", "Path", "Reply", "principal_of", "routes"]
 
 Handler = Callable[[Request], Awaitable[Response]]
+Schema = Mapping[str, Any]
+Reply = tuple[str, Any, str]
+"""Description, model or typed dict or JSON schema or None, media type."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """A query or header parameter, for the OpenAPI document and for refusing unknown or malformed ones."""
-
-    name: str
-    description: str
-    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
-    where: str = "query"
+MAX_BODY: Final = 4 * 1024 * 1024
+OPERATION: Final = "vendetta.operation"
+TEMPLATE: Final = "vendetta.route"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +41,11 @@ class Operation:
     handler: Handler
     summary: str
     role: Role | None = Role.VIEWER
-    body: type[BaseModel] | Mapping[str, Any] | None = None
+    body: Any = None
+    body_types: tuple[str, ...] = ("application/json",)
+    body_required: bool = True
     parameters: tuple[Parameter, ...] = ()
-    responses: Mapping[int, tuple[str, type[BaseModel] | Mapping[str, Any] | None, str]] = field(default_factory=dict)
+    responses: Mapping[int, Reply] = field(default_factory=dict)
     stream: bool = False
     open: bool = False
     """Reachable without authentication and from anywhere (health and probes)."""
@@ -53,3 +58,74 @@ class Path:
     template: str
     operations: Mapping[str, Operation]
     tag: str = ""
+
+
+def routes(paths: Iterable[Path]) -> list[BaseRoute]:
+    """Starlette's routes for a table."""
+    return [_route(path) for path in paths]
+
+
+def principal_of(scope: Scope) -> Principal:
+    """Who is calling. Raises APIError (401) when nobody was let in: what forgot the door stays shut."""
+    principal = scope.get("vendetta.principal")
+    if not isinstance(principal, Principal):
+        raise APIError(401, "Unauthorized", "authentication required", headers={"WWW-Authenticate": "Bearer"})
+    return principal
+
+
+def _route(path: Path) -> Route:
+    route = Route(path.template, Endpoint(path))
+    if path.template != "/":
+        route.path_regex = re.compile(route.path_regex.pattern.removesuffix("$") + "/?$")
+    return route
+
+
+class Endpoint:
+    """ASGI application of one path: picks the operation, checks the caller, runs the handler, shapes its errors."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._operations = dict(path.operations)
+        if "GET" in self._operations:
+            self._operations.setdefault("HEAD", self._operations["GET"])
+        self._allow = ", ".join(sorted({*self._operations, "OPTIONS"}))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        scope[TEMPLATE] = self._path.template
+        try:
+            response = await self._respond(Request(scope, receive, send))
+        except KNOWN as error:
+            response = render(translate(error, kube=scope["path"].startswith("/apis")), scope)
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        scope, method = request.scope, request.method
+        operation = self._operations.get(method)
+        if operation is None:
+            if method == "OPTIONS":
+                return Response(status_code=204, headers={"Allow": self._allow})
+            message = f"this path supports {self._allow}"
+            raise APIError(405, "MethodNotAllowed", message, headers={"Allow": self._allow})
+        _check(operation, scope)
+        scope[OPERATION] = operation
+        scope[PARSED] = parse(operation.parameters, request.url.query) if scope["query_string"] else {}
+        response = await operation.handler(request)
+        return _without_body(response) if method == "HEAD" else response
+
+
+def _check(operation: Operation, scope: Scope) -> None:
+    """Whether the caller's role permits it. Default deny: no principal, no answer."""
+    if operation.open:
+        return
+    principal = principal_of(scope)
+    if operation.role is not None and not principal.may(operation.role):
+        raise forbidden(f"this needs the role {operation.role.value}")
+
+
+def _without_body(response: Response) -> Response:
+    """The answer to HEAD: a stream must not even begin, or it would never end."""
+    if not isinstance(response, StreamingResponse):
+        return response
+    headers = {k: v for k, v in response.headers.items() if k != "content-length"}
+    return Response(status_code=response.status_code, headers=headers)

@@ -1,0 +1,116 @@
+"""Reading bodies and writing answers: what all handlers of both faces do alike."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel
+from pydantic_core import from_json, to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth.principal import Role
+from api.context import Context
+from api.errors import APIError, bad_request
+from api.routing import principal_of
+from controller.admission import Admission, Caller
+
+JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def context_of(request: Request) -> Context:
+    """The server's parts."""
+    context = request.app.state.context
+    assert isinstance(context, Context)
+    return context
+
+
+def admission_of(request: Request) -> Admission:
+    """The gate that every change goes through."""
+    admission = request.app.state.admission
+    assert isinstance(admission, Admission)
+    return admission
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks, in admission's terms."""
+    principal = principal_of(request.scope)
+    auth_off = not context_of(request).settings.auth.enabled
+    return Caller(
+        name=principal.name,
+        admin=principal.may(Role.ADMIN),
+        operator=principal.may(Role.OPERATOR),
+        node_uid=principal.node_uid,
+        trusted_local=auth_off and principal.local,
+    )
+
+
+async def read_body(request: Request, model: type[M], types: Sequence[str] = (JSON,)) -> M:
+    """The body as that model. Raises APIError (415) and ValidationError."""
+    check_type(request, types)
+    return model.model_validate_json(await request.body())
+
+
+async def read_object(request: Request, types: Sequence[str] = (JSON,)) -> dict[str, Any]:
+    """The body as a JSON object, parsed as strictly as the models do it. Raises APIError (400, 415)."""
+    check_type(request, types)
+    return object_of(await request.body())
+
+
+def object_of(body: bytes) -> dict[str, Any]:
+    """JSON bytes as an object: no NaN, no lone surrogates, no bottomless nesting. Raises APIError (400)."""
+    try:
+        parsed = from_json(body, allow_inf_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise bad_request(f"the request's body is not valid JSON: {error}") from None
+    if not isinstance(parsed, dict):
+        raise bad_request("the request's body must be a JSON object")
+    return parsed
+
+
+def check_type(request: Request, types: Sequence[str]) -> str:
+    """The body's media type; the first of `types` where none is given. Raises APIError (415)."""
+    given = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
+    if not given:
+        return types[0]
+    if given not in types:
+        raise APIError(
+            415,
+            "UnsupportedMediaType",
+            f"the body must be {' or '.join(types)}",
+            headers={"Accept": ", ".join(types)},
+        )
+    return given
+
+
+def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON response."""
+    return Response(
+        to_json(content), status, headers={"Cache-Control": "no-store", **(headers or {})}, media_type=JSON
+    )
+
+
+def warning(text: str) -> dict[str, str]:
+    """A `Warning` header (RFC 7234, 5.5) that HTTP can carry."""
+    clean = "".join(c if 32 <= ord(c) < 127 and c not in '"\\' else "?" for c in text[:400])
+    return {"Warning": f'299 - "{clean}"'}
+
+
+def etag(version: str) -> str:
+    """The entity tag of an object's version."""
+    return f'"{version}"'
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7396: objects are merged, null removes, anything else replaces."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), value)
+    return merged

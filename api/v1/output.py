@@ -1,0 +1,103 @@
+"""Handler of `/api/v1/commands/{id}/logs`: output as raw bytes, or as tagged chunks (contract C-11)."""
+
+import base64
+from collections.abc import AsyncIterator
+from typing import Final, cast
+
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from api.context import Context
+from api.messages import admission_of, context_of
+from api.parameters import flag, number, text
+from api.v1.views import LogChunkView
+from api.waiting import first_of
+from controller.resources.command import Command
+from controller.resources.types import rfc3339
+from controller.store.base import Chunk, Expired, Stream
+
+RAW, NDJSON, EVENTS = "application/octet-stream", "application/x-ndjson", "text/event-stream"
+_PIECE: Final = 256 * 1024
+_PATIENCE: Final = 30.0
+"""Seconds after which a follower looks again without having been woken."""
+
+
+async def get_logs(request: Request) -> Response:
+    """The output from `offset` in the chosen view; with `follow`, until the command has ended and all is sent."""
+    command = admission_of(request).commands.get(request.path_params["id"])
+    chosen = text(request, "stream")
+    stream = None if chosen in {None, "all"} else cast("Stream", chosen)
+    chunks = _chunks(context_of(request), command, stream, number(request, "offset"), follow=flag(request, "follow"))
+    media = _negotiate(request.headers.get("accept", ""))
+    headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", "Vary": "Accept"}
+    return StreamingResponse(_encoded(chunks, media), media_type=media, headers=headers)
+
+
+def _negotiate(accept: str) -> str:
+    """The form asked for by name; raw bytes for everybody else."""
+    named = {part.split(";", 1)[0].strip().lower() for part in accept.split(",")}
+    return next((media for media in (NDJSON, EVENTS) if media in named), RAW)
+
+
+async def _encoded(chunks: AsyncIterator[Chunk], media: str) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        if media == RAW:
+            yield chunk.data
+        elif media == NDJSON:
+            yield to_json(_view(chunk)) + b"\n"
+        else:
+            yield b"data: " + to_json(_view(chunk)) + b"\n\n"
+
+
+def _view(chunk: Chunk) -> LogChunkView:
+    view: LogChunkView = {
+        "stream": chunk.stream,
+        "offset": chunk.offset,
+        "position": chunk.position,
+        "time": rfc3339(chunk.at),
+    }
+    try:
+        view["data"] = chunk.data.decode()
+    except UnicodeDecodeError:
+        view["base64"] = base64.b64encode(chunk.data).decode()
+    return view
+
+
+async def _chunks(
+    context: Context, command: Command, stream: Stream | None, offset: int, *, follow: bool
+) -> AsyncIterator[Chunk]:
+    """Chunks in order. Whether the command has ended is asked before reading, so that nothing is missed."""
+    store = context.store
+    while True:
+        ended = _ended(context, command)
+        seen = sum(store.output_sizes(command.uid))
+        while chunks := await store.read_output(command.uid, stream=stream, offset=offset, limit=_PIECE):
+            for chunk in chunks:
+                yield chunk
+                offset = (chunk.position if stream is None else chunk.offset) + len(chunk.data)
+        if ended or not follow or context.stopping.is_set():
+            return
+        await _news(context, command, seen)
+
+
+def _ended(context: Context, command: Command) -> bool:
+    now = context.store.get("Command", command.name)
+    return not isinstance(now, Command) or now.uid != command.uid or now.ended
+
+
+async def _news(context: Context, command: Command, seen: int) -> None:
+    """Return when there is more output, when the command has changed, or when the server stops."""
+    store = context.store
+    try:
+        async with store.watch(frozenset({"Command"}), name=command.name, since=store.revision()) as watch:
+            if _ended(context, command):
+                return
+            await first_of(
+                store.wait_output(command.uid, position=seen, timeout=_PATIENCE),
+                watch.batch(1),
+                context.stopping.wait(),
+                timeout=_PATIENCE,
+            )
+    except Expired:
+        return

@@ -1,0 +1,283 @@
+"""The route table of the document's API."""
+
+from typing import Final
+
+from api.auth.principal import Role
+from api.messages import JSON, MERGE_PATCH
+from api.parameters import BOOLEAN, DURATION, Parameter
+from api.routing import Operation, Path, Reply
+from api.v1 import commands, nodes, output, services
+from api.v1.bodies import CommandRequest, Heartbeat, NodeChange, NodeRegistration, ResultReport, TrustRequest
+from api.v1.listing import MAX_LIMIT
+from api.v1.views import (
+    AcceptedView,
+    CommandListView,
+    CommandStatusName,
+    CommandView,
+    LogChunkView,
+    NodeListView,
+    NodeStatusName,
+    NodeStatusView,
+    NodeView,
+    ServicesView,
+)
+
+_NODE: Final[Reply] = ("The whole node.", NodeView, JSON)
+_DONE: Final[Reply] = ("Done.", None, JSON)
+_ENDED: Final[Reply] = ("The command has ended, whatever the outcome.", CommandView, JSON)
+_ACCEPTED: Final[Reply] = ("The command has not ended yet; `Location` is where to look.", CommandView, JSON)
+
+SELECTOR: Final = Parameter(
+    name="labelSelector",
+    description="Kubernetes' label selector, for example `env=dev,tier!=db`.",
+    schema={"type": "string", "maxLength": 4096, "example": "env=dev"},
+)
+_LIMIT: Final = Parameter(
+    name="limit",
+    description="At most so many; 0 is all.",
+    schema={"type": "integer", "minimum": 0, "maximum": MAX_LIMIT},
+)
+_CONTINUE: Final = Parameter(name="continue", description="Go on where the last page ended.")
+_IF_MATCH: Final = Parameter(
+    name="If-Match", where="header", description="Change only this version (an entity tag); 412 for another."
+)
+
+
+def _one_of(name: str, description: str, kind: object) -> Parameter:
+    values = list(getattr(kind, "__args__", ()))
+    return Parameter(name=name, description=description, schema={"type": "string", "enum": values})
+
+
+_TEXT: Final = {"type": "string", "maxLength": 255}
+
+NODE_PATHS: Final = (
+    Path(
+        template="/api/v1/nodes",
+        tag="nodes",
+        operations={
+            "GET": Operation(
+                handler=nodes.list_nodes,
+                summary="List nodes",
+                parameters=(
+                    SELECTOR,
+                    _one_of("status", "Only nodes with this effective status.", NodeStatusName),
+                    Parameter(name="provider", description="Only nodes of this provider.", schema=_TEXT),
+                    _LIMIT,
+                    _CONTINUE,
+                ),
+                responses={200: ("Nodes, sorted by id.", NodeListView, JSON)},
+            ),
+            "POST": Operation(
+                handler=nodes.register,
+                summary="Register a node, or register it again",
+                role=None,
+                body=NodeRegistration,
+                responses={200: _NODE},
+            ),
+        },
+    ),
+    Path(
+        template="/api/v1/nodes/{id}",
+        tag="nodes",
+        operations={
+            "GET": Operation(handler=nodes.get_node, summary="Get a node", responses={200: _NODE}),
+            "PUT": Operation(
+                handler=nodes.put_node,
+                summary="Change the fields given; null clears one",
+                role=Role.OPERATOR,
+                body=NodeChange,
+                parameters=(_IF_MATCH,),
+                responses={200: _NODE},
+            ),
+            "PATCH": Operation(
+                handler=nodes.patch_node,
+                summary="Change by JSON merge patch (RFC 7396)",
+                role=Role.OPERATOR,
+                body=NodeChange,
+                body_types=(MERGE_PATCH, JSON),
+                parameters=(_IF_MATCH,),
+                responses={200: _NODE},
+            ),
+            "DELETE": Operation(
+                handler=nodes.delete_node,
+                summary="Unregister a node",
+                role=Role.ADMIN,
+                responses={204: _DONE},
+            ),
+        },
+    ),
+    Path(
+        template="/api/v1/nodes/{id}/status",
+        tag="nodes",
+        operations={
+            "GET": Operation(
+                handler=nodes.get_status,
+                summary="Get a node's status",
+                responses={200: ("Status, last contact and uptime.", NodeStatusView, JSON)},
+            ),
+        },
+    ),
+    Path(
+        template="/api/v1/nodes/{id}/heartbeat",
+        tag="nodes",
+        operations={
+            "POST": Operation(
+                handler=nodes.heartbeat,
+                summary="Say that the node is there",
+                role=None,
+                body=Heartbeat,
+                body_required=False,
+                responses={204: _DONE},
+            ),
+        },
+    ),
+    Path(
+        template="/api/v1/nodes/{id}/trust",
+        tag="nodes",
+        operations={
+            "POST": Operation(
+                handler=nodes.trust,
+                summary="Trust a host key that the node presented",
+                role=Role.ADMIN,
+                body=TrustRequest,
+                responses={200: _NODE},
+            ),
+        },
+    ),
+)
+
+COMMAND_PATHS: Final = (
+    Path(
+        template="/api/v1/nodes/{id}/commands",
+        tag="commands",
+        operations={
+            "POST": Operation(
+                handler=commands.send_command,
+                summary="Send a command",
+                role=Role.OPERATOR,
+                body=CommandRequest,
+                parameters=(
+                    Parameter(
+                        name="wait",
+                        description="Wait so long for its end instead of the default; `0` not at all.",
+                        schema={"type": "string", "format": DURATION, "example": "0"},
+                    ),
+                    Parameter(name="Prefer", where="header", description="`respond-async` is the same as `wait=0`."),
+                    Parameter(
+                        name="Idempotency-Key",
+                        where="header",
+                        description="The caller's own id for the command: sent again, it is not done again.",
+                        schema={"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"},
+                    ),
+                ),
+                responses={200: _ENDED, 202: _ACCEPTED},
+                stream=True,  # it waits by its own rule, which `wait` may take beyond write_timeout
+            ),
+        },
+    ),
+    Path(
+        template="/api/v1/commands",
+        tag="commands",
+        operations={
+            "GET": Operation(
+                handler=commands.list_commands,
+                summary="List commands",
+                parameters=(
+                    Parameter(name="node", description="Only commands for this node.", schema=_TEXT),
+                    _one_of("status", "Only commands with this status.", CommandStatusName),
+                    Parameter(
+                        name="since",
+                        description="Only commands created since: a time (RFC 3339), or a duration before now.",
+                        schema={"type": "string", "pattern": r"^[0-9+.]", "example": "10m"},
+                    ),
+                    SELECTOR,
+                    _LIMIT,
+                    _CONTINUE,
+                ),
+                responses={200: ("Commands, sorted by id.", CommandListView, JSON)},
+            ),
+        },
+    ),
+    Path(
+        template="/api/v1/commands/{id}",
+        tag="commands",
+        operations={
+            "GET": Operation(
+                handler=commands.get_command,
+                summary="Get a command and its result",
+                responses={200: ("The command.", CommandView, JSON)},
+            ),
+        },
+    ),
+    Path(
+        template="/api/v1/commands/{id}/cancel",
+        tag="commands",
+        operations={
+            "POST": Operation(
+                handler=commands.cancel_command,
+                summary="Cancel a command",
+                role=Role.OPERATOR,
+                responses={200: _ENDED, 202: _ACCEPTED},
+            ),
+        },
+    ),
+    Path(
+        template="/api/v1/commands/{id}/logs",
+        tag="commands",
+        operations={
+            "GET": Operation(
+                handler=output.get_logs,
+                summary="Read a command's output",
+                parameters=(
+                    Parameter(
+                        name="stream",
+                        description="Which view: both streams in read order, or one of them.",
+                        schema={"type": "string", "enum": ["all", "stdout", "stderr"]},
+                    ),
+                    Parameter(
+                        name="offset",
+                        description="Skip so many bytes of the view.",
+                        schema={"type": "integer", "minimum": 0, "maximum": 2**53},
+                    ),
+                    Parameter(name="follow", description="Go on until the command has ended.", schema=BOOLEAN),
+                ),
+                responses={200: ("Raw bytes; with the Accept header, tagged chunks.", LogChunkView, output.RAW)},
+                stream=True,
+            ),
+        },
+    ),
+    Path(
+        template="/api/v1/commands/{id}/result",
+        tag="commands",
+        operations={
+            "POST": Operation(
+                handler=commands.report_result,
+                summary="Report a command's result",
+                role=None,
+                body=ResultReport,
+                responses={202: ("Taken.", AcceptedView, JSON)},
+            ),
+        },
+    ),
+)
+
+SERVICE_PATHS: Final = (
+    Path(
+        template="/api/v1/services",
+        tag="services",
+        operations={
+            "GET": Operation(
+                handler=services.list_services,
+                summary="List services by node",
+                parameters=(
+                    Parameter(name="node", description="Only services of this node.", schema=_TEXT),
+                    Parameter(name="type", description="Only services of this type.", schema=_TEXT),
+                    SELECTOR,
+                ),
+                responses={200: ("Services.", ServicesView, JSON)},
+            ),
+        },
+    ),
+)
+
+PATHS: Final = COMMAND_PATHS + NODE_PATHS + SERVICE_PATHS
