@@ -1,8 +1,8 @@
 """The API in-process on a memory store, and a stand-in for the controller that ends commands."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import httpx2 as httpx
@@ -32,6 +32,7 @@ class Door:
         self.app, self.principal = app, principal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Go on in."""
         scope["vendetta.principal"] = self.principal
         await self.app(scope, receive, send)
 
