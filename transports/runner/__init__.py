@@ -1,0 +1,1 @@
+"""The resident runner: one shell process a connection that serves the run protocol on the node."""

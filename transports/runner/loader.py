@@ -1,0 +1,106 @@
+"""How shell text gets to run on a node: one constant command, the text over its input, a greeting in its output.
+
+The command is safe under any login shell (sh, bash, tcsh, fish, zsh, mksh, yash): it is one single-quoted word
+without anything that those would look into. The input's first line sets variables, its second is the program.
+Login files may print whatever they like before the greeting; a nonce tells it from that noise.
+"""
+
+import re
+import secrets
+import shlex
+from contextlib import suppress
+from dataclasses import dataclass
+
+from transports.errors import ConnectionLost, NodeStorageFull, TransportError, UnsupportedShell
+from transports.runner.channel import Channel
+from transports.runner.frames import sanitised
+from transports.runner.node import Program
+
+_SHELL = re.compile(r"/[A-Za-z0-9._/+-]{1,200}")
+_NOISE = 256 * 1024
+_GREETING = 8 * 1024
+
+_PROBLEMS = {
+    "noproc": "the node has no usable /proc, which the runner needs",
+    "tool": "the node lacks a tool that the runner needs",
+    "base": "the base directory on the node cannot be used",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Greeting:
+    """What the program said when it came up, and the bytes that followed."""
+
+    words: str
+    rest: bytes
+
+
+def command(shell: str) -> str:
+    """The command to execute on the node. Raises `ValueError` unless `shell` is an absolute, plain path."""
+    if not _SHELL.fullmatch(shell):
+        raise ValueError(f"not an absolute path of a shell: {shell!r}")
+    return (
+        f"""exec {shell} -c 'read -r v_1 && IFS= read -r v_2 && eval "$v_1" && eval "$(printf %b "$v_2")"' vendetta"""
+    )
+
+
+def new_nonce() -> str:
+    """64 random bits in hex: names one delivery, one runner, one greeting."""
+    return secrets.token_hex(8)
+
+
+async def load(channel: Channel, program: Program, **variables: str | int) -> Greeting:
+    """Send the program with its variables (as `v_<name>`) and wait for its greeting. The caller bounds the time.
+
+    Raises `UnsupportedShell` when something else comes and then the end, or too much of it, `NodeStorageFull`
+    when the node says so.
+    """
+    return await greeting(channel, await send(channel, program, **variables))
+
+
+async def send(channel: Channel, program: Program, **variables: str | int) -> str:
+    """Send the program with its variables. Answers the nonce that its greeting will bear."""
+    nonce = new_nonce()
+    values = {"hello": nonce, **variables}
+    first = " ".join(f"v_{name}={shlex.quote(str(value))}" for name, value in values.items())
+    if "\n" in first or "\0" in first:
+        raise ValueError("a value for the node holds a line break")
+    data = first.encode("utf-8", "surrogateescape") + b"\n" + program.line
+    # A login that did not want to listen may still say why: that tells more than the broken pipe.
+    with suppress(ConnectionLost, OSError):
+        await channel.write(data)
+    return nonce
+
+
+async def greeting(channel: Channel, nonce: str) -> Greeting:
+    """Find the greeting in what the login prints."""
+    mark = b"\nVND1 %s " % nonce.encode()
+    got = b"\n"
+    while (at := got.find(mark)) < 0 or (end := got.find(b"\n", at + len(mark))) < 0:
+        if len(got) > _NOISE or (at >= 0 and len(got) - at > _GREETING):
+            raise UnsupportedShell(_unsupported("did not answer", got))
+        data = await channel.read(65536)
+        if not data:
+            raise UnsupportedShell(_unsupported("ended", got))
+        got += data
+    words = got[at + len(mark) : end].decode("utf-8", "surrogateescape")
+    _raise_problem(words)
+    return Greeting(words=words, rest=got[end + 1 :])
+
+
+def _unsupported(what: str, got: bytes) -> str:
+    said = f"; it said {sanitised(got.strip())}" if got.strip() else " and said nothing"
+    return f"starting the runner: the login's shell {what}{said}. It must run POSIX sh commands."
+
+
+def _raise_problem(words: str) -> None:
+    kind, _, rest = words.partition(" ")
+    if kind != "err":
+        return
+    code, _, text = rest.partition(" ")
+    detail = sanitised(text.encode("utf-8", "replace"))
+    if code == "nospace":
+        raise NodeStorageFull(f"starting the runner: no space for its files in {detail}")
+    if code in _PROBLEMS:
+        raise UnsupportedShell(f"starting the runner: {_PROBLEMS[code]}: {detail}")
+    raise TransportError(f"starting the runner: {sanitised(words.encode('utf-8', 'replace'))}")

@@ -1,0 +1,41 @@
+"""The shell text that runs on nodes, read as package data."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+_RUNNER = ("lib.sh", "reaper.sh", "supervisor.sh", "expire.sh", "serve.sh", "boot.sh")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Shell text without its comments, and the first 12 digits of its SHA-256."""
+
+    text: str
+    sha: str
+
+    @property
+    def line(self) -> bytes:
+        """The text as one line for `printf %b`."""
+        encoded = self.text.replace("\\", "\\0134").replace("\n", "\\0012")
+        return encoded.encode("ascii") + b"\n"
+
+
+@cache
+def runner() -> Program:
+    """The resident runner."""
+    return _program(_RUNNER)
+
+
+@cache
+def bulk() -> Program:
+    """What serves a channel for large scripts and large output."""
+    return _program(("io.sh",))
+
+
+def _program(names: tuple[str, ...]) -> Program:
+    here = files(__name__)
+    lines = [line for name in names for line in here.joinpath(name).read_text("ascii").splitlines()]
+    text = "\n".join(stripped for line in lines if (stripped := line.strip(" ")) and not stripped.startswith("#"))
+    return Program(text, hashlib.sha256(text.encode()).hexdigest()[:12])

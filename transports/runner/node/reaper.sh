@@ -1,0 +1,177 @@
+# The reaper: one detached process for each runner that enforces time limits and cancels, whatever else dies.
+#
+# It reads events from a pipe that the runner and the supervisors write to, and sleeps in that read while
+# nothing runs. While something runs, a ticker writes an event each second. The pipe ends when the runner and
+# all supervisors are gone. v_list holds " run:phase:until" for every run that may still be alive:
+#   0 running   1 TERM sent, KILL at until   2 KILL sent, give up at until   3 reported, supervisor to finish
+
+track() { case "$v_list " in *" $1:"*) ;; *) v_list="$v_list $1:0:0" ;; esac }
+
+forget() {
+    case "$v_list " in *" $1:"*) ;; *) return ;; esac
+    v_a=${v_list%%" $1:"*}
+    v_b=${v_list#*" $1:"}
+    case $v_b in *' '*) v_list="$v_a ${v_b#* }" ;; *) v_list=$v_a ;; esac
+}
+
+# visit RUN PHASE UNTIL: look after one run; v_phase is empty when there is no more to do.
+visit() {
+    v_phase=$2 v_until=$3
+    look "$1"
+    case $v_first in
+    k) v_phase='' ;;
+    '') unclaimed ;;
+    c) if [ -n "$v_end" ] || [ "$v_cb" != "$v_boot" ]; then v_phase=''; else "phase_$2" "$1"; fi ;;
+    esac
+}
+
+# The start was announced but nothing is claimed: still under way, or refused. A minute is plenty.
+unclaimed() {
+    [ "$v_until" -gt 0 ] || v_until=$((v_now + 6000))
+    [ "$v_now" -lt "$v_until" ] || v_phase=''
+}
+
+phase_0() {
+    if [ -z "$v_stop" ] && [ "$v_now" -ge $((v_t0 + v_to)) ] && command_alive; then
+        note "$1" "k timeout $v_now"
+        v_stop=timeout
+    fi
+    if command_alive; then
+        [ -n "$v_stop" ] || return 0
+        [ "$v_cp" -gt 1 ] && kill -TERM "-$v_cp"
+        v_phase=1 v_until=$((v_now + v_gr))
+    elif supervisor_alive; then
+        poke
+    elif [ -n "$v_stop" ] && [ -z "$v_gone" ]; then
+        v_phase=2 v_until=$((v_now + 500))
+    else
+        wipe "$1" "$v_cn"
+        v_phase=''
+    fi
+}
+
+phase_1() {
+    if [ "$v_now" -ge "$v_until" ]; then
+        slay "$1"
+        v_phase=2 v_until=$((v_now + 500))
+    elif ! command_alive; then
+        survivors "$1"
+        [ -n "$v_left" ] || settle "$1" 0
+    fi
+}
+
+phase_2() {
+    slay "$1"
+    if [ -z "$v_left" ]; then
+        settle "$1" 0
+    elif [ "$v_now" -ge "$v_until" ]; then
+        settle "$1" 1
+    fi
+}
+
+phase_3() { poke || v_phase=''; }
+
+# settle RUN LEFT: write down whether the stopped run is seen to be gone, and tell its supervisor
+settle() {
+    [ -n "$v_gone" ] || note "$1" "z $2"
+    v_phase=3
+    poke || { wipe "$1" "$v_cn" && v_phase=''; }
+}
+
+visit_all() {
+    now
+    v_new=''
+    for v_w in $v_list; do
+        v_r=${v_w%%:*}
+        v_w=${v_w#*:}
+        visit "$v_r" "${v_w%%:*}" "${v_w#*:}"
+        [ -z "$v_phase" ] || v_new="$v_new $v_r:$v_phase:$v_until"
+    done
+    v_list=$v_new
+}
+
+# adopt: take over the runs of reapers that died. Two may adopt the same run: killing twice does no harm.
+adopt() {
+    set +f
+    for v_j in "$v_dir"/J.*; do
+        set -f
+        [ "$v_j" != "$v_journal" ] && [ -e "$v_j" ] || continue
+        v_runs='' v_owner=''
+        while read -r v_a v_b; do
+            case $v_a in R) v_owner=$v_b ;; r) v_runs="$v_runs $v_b" ;; esac
+        done <"$v_j"
+        # shellcheck disable=SC2086
+        set -- $v_owner
+        [ "${3-}" = "$v_boot" ] && alive "$1" "$2" && continue
+        if [ "${3-$v_boot}" = "$v_boot" ]; then for v_r in $v_runs; do adopt_run "$v_r"; done; fi
+        rm -f "$v_j"
+    done
+    set -f
+}
+
+adopt_run() {
+    look "$1" && [ "$v_first" = c ] && [ -z "$v_end" ] && [ "$v_cb" = "$v_boot" ] || return 0
+    track "$1"
+    put "r $1$v_nl" >>"$v_journal"
+}
+
+# begin RUNNER: own the runner's journal, also after a predecessor that was killed
+begin() {
+    v_journal=$v_dir/J.$1
+    peek self
+    v_me="R $v_pid $v_start $v_boot"
+    put "$v_me$v_nl" >>"$v_journal"
+    while read -r v_a v_b; do
+        [ "$v_a" != r ] || track "$v_b"
+    done <"$v_journal"
+    adopt
+}
+
+# turn RUNNER: the runner writes to a fresh journal from here on
+turn() {
+    v_old=$v_journal v_journal=$v_dir/J.$1
+    v_x=$v_me$v_nl
+    for v_w in $v_list; do v_x="${v_x}r ${v_w%%:*}$v_nl"; done
+    put "$v_x" >>"$v_journal"
+    rm -f "$v_old"
+}
+
+tick() {
+    [ -n "$v_list" ] && [ -z "$v_ticker" ] || return 0
+    { sleep 1 && put "t$v_nl"; } >/proc/self/fd/0 &
+    v_ticker=$!
+}
+
+on_event() {
+    case $1 in
+    i) begin "$2" ;;
+    j) turn "$2" ;;
+    r) track "$2" ;;
+    e) forget "$2" ;;
+    a) adopt ;;
+    n) ;; # are you there
+    k) track "$2" && visit_all ;;
+    t)
+        wait "$v_ticker"
+        v_ticker=''
+        visit_all
+        ;;
+    esac
+}
+
+reap() {
+    trap '' HUP INT QUIT TERM PIPE USR1
+    unset VENDETTA_RUN
+    v_dir=${0%/*} v_list='' v_ticker='' v_journal=''
+    read -r v_boot </proc/sys/kernel/random/boot_id
+    while :; do
+        while read -r v_event v_arg; do
+            on_event "$v_event" "$v_arg"
+            tick
+        done
+        [ -n "$v_list" ] || break
+        sleep 1
+        visit_all
+    done
+    rm -f "$v_journal"
+}
