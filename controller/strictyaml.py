@@ -85,6 +85,29 @@ def read_document(text: str | bytes, *, file: str = "<text>", size_limit: int = 
     return documents[0] if documents else Document(data=None, lines={(): 1})
 
 
+def write_document(data: Any) -> str:
+    """YAML for people that `read_document` reads back to the same data."""
+    return yaml.dump(data, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Writer(yaml.SafeDumper):
+    """Puts into quotes what would not read back as text, and repeats what is there twice instead of aliasing it."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _write_text(writer: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    lines = text.removesuffix("\n").split("\n")
+    ambiguous = text in _CONSTANTS or text == "<<" or _INT.fullmatch(text) or _FLOAT.fullmatch(text)
+    odd = not all(line.isprintable() for line in lines)  # PyYAML loses U+0085 and its like in other styles
+    style = '"' if ambiguous or odd else "|" if len(lines) > 1 else None
+    return writer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Writer.add_representer(str, _write_text)
+
+
 def _decoded(text: str | bytes, file: str, size_limit: int) -> str:
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if len(raw) > size_limit:

@@ -17,6 +17,9 @@
 A message says what was attempted, on what, why it failed and what to do. It never holds a secret.
 """
 
+import base64
+import binascii
+import hashlib
 from typing import ClassVar
 
 
@@ -101,3 +104,13 @@ class NodeStorageFull(StartRefused):
     """The node has no room for the run's files."""
 
     reason = "NodeStorageFull"
+
+
+def fingerprint_of(key: str) -> str:
+    """`SHA256:…` of an OpenSSH public key line, as `ssh-keygen -l` prints it; empty when it is no such line."""
+    fields = key.split()
+    try:
+        blob = base64.b64decode(fields[1], validate=True)
+    except (IndexError, binascii.Error):
+        return ""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")

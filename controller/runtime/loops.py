@@ -9,15 +9,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import structlog
-from tenacity import RetryCallState
 from tenacity.wait import wait_exponential_jitter
 
+from controller.runtime.backoff import pause
 from controller.runtime.clock import Clock
 
 log = structlog.get_logger(__name__)
 
 ROUND_LIMIT = 60.0
-_PAUSE = wait_exponential_jitter(initial=0.1, max=10, jitter=0.1)
+_PAUSE = wait_exponential_jitter(multiplier=0.1, max=10, jitter=0.1)
 
 
 @dataclass(slots=True)
@@ -71,14 +71,8 @@ class Supervisor:
             except Exception:
                 loop.failures += 1
                 log.exception("loop failed", loop=loop.name, failures=loop.failures)
-                await asyncio.sleep(_pause(loop.failures))
+                await asyncio.sleep(pause(_PAUSE, loop.failures))
                 continue
             loop.failures = 0
             loop.progress = self._clock.monotonic()
             self._on_progress(loop.name)
-
-
-def _pause(failures: int) -> float:
-    state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
-    state.attempt_number = failures
-    return float(_PAUSE(state))

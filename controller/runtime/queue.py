@@ -7,15 +7,16 @@ A key added while it is being worked on runs once more afterwards. A key that fa
 import asyncio
 from collections import deque
 
-from tenacity import RetryCallState
 from tenacity.wait import wait_base, wait_exponential_jitter
+
+from controller.runtime.backoff import pause
 
 
 class WorkQueue:
     """Keys to reconcile. Used from one event loop."""
 
     def __init__(self, *, backoff: wait_base | None = None) -> None:
-        self._backoff = backoff or wait_exponential_jitter(initial=0.2, max=30, jitter=0.2)
+        self._backoff = backoff or wait_exponential_jitter(multiplier=0.2, max=30, jitter=0.2)
         self._ready: deque[str] = deque()
         self._waiting: set[str] = set()
         self._working: set[str] = set()
@@ -54,9 +55,7 @@ class WorkQueue:
     def retry(self, key: str) -> float:
         """Have a failed key reconciled after its back-off; returns the seconds until then."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
-        state.attempt_number = failures
-        delay = float(self._backoff(state))
+        delay = pause(self._backoff, failures)
         self.add_after(key, delay)
         return delay
 

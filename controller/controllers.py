@@ -1,0 +1,246 @@
+"""The table of contents: which reconciler watches what, which loops run, in which order they start and stop."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from controller.contacts import Contacts
+from controller.dispatch import Dispatcher
+from controller.duration import SECOND
+from controller.endpoints import Endpoints, KnownHosts
+from controller.freeze import Freeze
+from controller.janitor import PAUSE as JANITOR_PAUSE
+from controller.janitor import Janitor
+from controller.lanes import Lanes
+from controller.metrics import Metrics
+from controller.observations import Observations
+from controller.prober import Prober
+from controller.reconcilers.command import CommandReconciler
+from controller.reconcilers.node import NodeReconciler
+from controller.reconcilers.retention import PAUSE as RETENTION_PAUSE
+from controller.reconcilers.retention import Retention
+from controller.resources.command import Command
+from controller.resources.meta import Resource
+from controller.resources.node import Node
+from controller.resources.record import Record
+from controller.runtime.clock import Clock
+from controller.runtime.failpoint import Failpoint
+from controller.runtime.informer import Informer
+from controller.runtime.loops import Supervisor
+from controller.runtime.queue import WorkQueue
+from controller.runtime.reconcile import Reconciler
+from controller.runtime.worker import WorkerPool
+from controller.settings import Settings
+from controller.store.base import Store
+from transports.base import RunStatus, Transport
+
+log = structlog.get_logger(__name__)
+
+DRAIN_LIMIT = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the controllers are given: everything that touches the world outside."""
+
+    store: Store
+    settings: Settings
+    clock: Clock
+    contacts: Contacts
+    metrics: Metrics
+    transports: Callable[[str], Transport]
+    known_hosts: KnownHosts
+    local_ports: frozenset[int]
+    failpoint: Failpoint
+    rng: random.Random
+
+
+class Controllers:
+    """All loops of one server."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        settings, store, clock = parts.settings, parts.store, parts.clock
+        node_timeout = settings.registry.node_timeout / SECOND
+        self._interval = settings.registry.sync_interval / SECOND
+        self._probe_interval = settings.registry.health_check_interval / SECOND
+        self.freeze = Freeze(
+            threshold=settings.controller.freeze_threshold,
+            window=max(node_timeout, 4 * self._probe_interval),
+            clock=clock,
+        )
+        self._observations = Observations()
+        self._lanes = Lanes(settings.controller.node_concurrency)
+        self._dispatcher = Dispatcher(
+            store=store,
+            endpoints=Endpoints(store, settings.transports, parts.known_hosts, local_ports=parts.local_ports),
+            transports=parts.transports,
+            clock=clock,
+            metrics=parts.metrics,
+            max_retries=settings.registry.max_retries,
+            connect_concurrency=settings.transports.connect_concurrency,
+        )
+        self._dispatcher.on_link = self._link_changed
+        self._dispatcher.on_end = self._run_ended
+        self._janitor = Janitor(store, self._dispatcher)
+        self._retention = Retention(store, clock, settings.retention)
+        self._supervisor = Supervisor(clock, self._progress)
+        self._nodes = self._pool("Node", self._node_reconciler(node_timeout))
+        self._commands = self._pool("Command", self._command_reconciler(node_timeout))
+        self._prober = self._make_prober()
+        self._informer = Informer(store, ("Node", "Command", "HostKeyPin"), (self._heard,))
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the loops: first what acts, then what feeds it."""
+        start = self._supervisor.start
+        start("nodes", self._nodes.round)
+        start("commands", self._commands.round)
+        start("informer", self._informer.round)
+        start("prober", self._prober.round)
+        start("resync", self._resync, limit=self._interval + 60)
+        start("retention", self._retain)
+        start("janitor", self._clean)
+
+    async def aclose(self) -> None:
+        """Stop intake, let the workers finish within a limit, then close the connections. Runs go on."""
+        await self._supervisor.aclose()
+        await self._prober.aclose()
+        await asyncio.gather(self._nodes.drain(DRAIN_LIMIT), self._commands.drain(DRAIN_LIMIT))
+        await self._dispatcher.aclose()
+
+    def stuck(self) -> list[str]:
+        """Names of the loops that make no progress."""
+        return self._supervisor.stuck()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether deliveries are frozen because too many nodes left at once."""
+        return self.freeze.frozen
+
+    def wake_node(self, name: str) -> None:
+        """Have a node's status brought up to date soon."""
+        self._nodes.queue.add(name)
+
+    # -- assembly --------------------------------------------------------------------------------------------------
+
+    def _pool(self, kind: str, reconciler: Reconciler) -> WorkerPool:
+        reconciles, duration = self._parts.metrics.reconciles, self._parts.metrics.reconcile_duration.labels(kind)
+
+        def account(outcome: str, seconds: float) -> None:
+            reconciles.labels(kind, outcome).inc()
+            duration.observe(seconds)
+
+        queue = WorkQueue()
+        self._parts.metrics.queue_depth.labels(kind).set_function(lambda: len(queue))
+        return WorkerPool(kind, queue, reconciler, self._parts.settings.controller.workers, account)
+
+    def _node_reconciler(self, node_timeout: float) -> NodeReconciler:
+        return NodeReconciler(
+            store=self._parts.store,
+            contacts=self._parts.contacts,
+            observations=self._observations,
+            clock=self._parts.clock,
+            node_timeout=node_timeout,
+        )
+
+    def _command_reconciler(self, node_timeout: float) -> CommandReconciler:
+        return CommandReconciler(
+            store=self._parts.store,
+            dispatcher=self._dispatcher,
+            lanes=self._lanes,
+            freeze=self.freeze,
+            clock=self._parts.clock,
+            metrics=self._parts.metrics,
+            node_timeout=node_timeout,
+            output_cap=self._parts.settings.output.max_bytes,
+            failpoint=self._parts.failpoint,
+        )
+
+    def _make_prober(self) -> Prober:
+        return Prober(
+            store=self._parts.store,
+            dispatcher=self._dispatcher,
+            contacts=self._parts.contacts,
+            observations=self._observations,
+            freeze=self.freeze,
+            interval=self._probe_interval,
+            clock=self._parts.clock,
+            rng=self._parts.rng,
+            metrics=self._parts.metrics,
+            wake=self.wake_node,
+        )
+
+    # -- what wakes whom -------------------------------------------------------------------------------------------
+
+    def _heard(self, obj: Resource, there: bool) -> None:  # noqa: FBT001 - the informer's listener
+        match obj:
+            case Node():
+                self._heard_node(obj, there=there)
+            case Command():
+                self._heard_command(obj, there=there)
+            case Record(kind="HostKeyPin"):
+                for uid in self._dispatcher.retry_refused():
+                    self._prober.soon(uid)
+            case _:
+                pass
+
+    def _heard_node(self, node: Node, *, there: bool) -> None:
+        self._nodes.queue.add(node.name)
+        if not there:
+            self._forget(node)
+        if not there or node.status.observed_generation != node.metadata.generation:
+            self._wake_commands(node.name)
+
+    def _heard_command(self, command: Command, *, there: bool) -> None:
+        news = not self._lanes.knows(command) or command.status.observed_generation != command.metadata.generation
+        moved_up = self._lanes.update(command, there=there)
+        if moved_up is not None:
+            self._commands.queue.add(moved_up)
+        if there and command.ended:
+            self._janitor.note(command)
+        elif there and news:
+            self._commands.queue.add(command.name)
+
+    def _link_changed(self, node: str) -> None:
+        self._nodes.queue.add(node)
+        self._wake_commands(node)
+
+    def _run_ended(self, status: RunStatus) -> None:
+        name = self._lanes.name_of(status.run.partition(".")[0])
+        if name is not None:
+            self._commands.queue.add(name)
+
+    def _wake_commands(self, node: str) -> None:
+        for name in (*self._lanes.front(node), *self._lanes.unsettled(node)):
+            self._commands.queue.add(name)
+
+    def _forget(self, node: Node) -> None:
+        self._parts.contacts.forget(node.uid)
+        self._observations.forget(node.uid)
+        self._dispatcher.forget(node.uid)
+
+    # -- rounds of the small loops ---------------------------------------------------------------------------------
+
+    async def _resync(self) -> None:
+        await asyncio.sleep(self._interval)
+        self._informer.resync()
+        for node in self._parts.store.list("Node").items:
+            self._wake_commands(node.name)
+
+    async def _retain(self) -> None:
+        await asyncio.sleep(RETENTION_PAUSE)
+        await self._retention.sweep()
+
+    async def _clean(self) -> None:
+        await asyncio.sleep(JANITOR_PAUSE)
+        await self._janitor.sweep()
+
+    def _progress(self, loop: str) -> None:
+        self._parts.metrics.loop_success.labels(loop).set(self._parts.clock.now().timestamp())
+        if loop == "prober":
+            self._parts.metrics.frozen.set(self.frozen)

@@ -1,0 +1,72 @@
+"""Secrets by reference: files in the credentials directory, read at delivery and never stored (contract E-8).
+
+`<dir>/<ref>` is either a file with a private key (`<ref>-cert.pub` beside it is its certificate), or a folder with
+files named as in Kubernetes' Secrets: `ssh-privatekey`, `ssh-certificate`, `passphrase`, `password`, `token`.
+"""
+
+from pathlib import Path
+
+from transports.base import Credential
+from transports.errors import AuthFailed
+
+LIMIT = 64 * 1024
+
+
+class Credentials:
+    """The credentials directory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load(self, ref: str) -> Credential:
+        """Read one credential. Raises AuthFailed with a message that names the reference, never a path or content."""
+        path = self._path(ref)
+        if path.is_dir():
+            return Credential(
+                private_key=_optional(path / "ssh-privatekey", ref),
+                certificate=_optional(path / "ssh-certificate", ref),
+                passphrase=_line(path / "passphrase", ref),
+                password=_line(path / "password", ref),
+                token=_line(path / "token", ref),
+            )
+        if not path.is_file():
+            raise AuthFailed(
+                f"there is no credential {ref!r}: put a private key (mode 0600) under that name into the server's "
+                "credentials directory (transports.credentials_dir)"
+            )
+        certificate = _optional(path.with_name(path.name + "-cert.pub"), ref)
+        return Credential(private_key=_read(path, ref), certificate=certificate)
+
+    def secret(self, ref: str) -> str:
+        """The text of a one-value credential, for an environment variable."""
+        path = self._path(ref)
+        if not path.is_file():
+            raise AuthFailed(f"there is no credential {ref!r} in the server's credentials directory")
+        return _read(path, ref).decode(errors="replace").removesuffix("\n")
+
+    def _path(self, ref: str) -> Path:
+        if not ref or ref in {".", ".."} or "/" in ref or "\x00" in ref:
+            raise AuthFailed(f"{ref!r} is not the name of a credential: it is one file name, without folders")
+        return self._folder / ref
+
+
+def _read(path: Path, ref: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LIMIT + 1)
+    except OSError as error:
+        raise AuthFailed(
+            f"credential {ref!r} cannot be read ({error.strerror}): check the file's owner and mode"
+        ) from error
+    if len(content) > LIMIT:
+        raise AuthFailed(f"credential {ref!r} is larger than {LIMIT} bytes: that is no key")
+    return content
+
+
+def _optional(path: Path, ref: str) -> bytes | None:
+    return _read(path, ref) if path.is_file() else None
+
+
+def _line(path: Path, ref: str) -> str | None:
+    content = _optional(path, ref)
+    return None if content is None else content.decode(errors="replace").removesuffix("\n")

@@ -1,0 +1,260 @@
+"""The only door to the transports: one connection a node, kept open, opened in the background, shared by all.
+
+Nobody who reconciles ever waits for a connection. `session` answers at once: an open session, or why there is none;
+when that changes, `on_link` says so and the waiting keys are reconciled again.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity.wait import wait_exponential_jitter
+
+from controller import hostkeys
+from controller.endpoints import Endpoints
+from controller.metrics import Metrics
+from controller.resources.node import Node, TransportSpec, transports_of
+from controller.runtime.backoff import pause
+from controller.runtime.clock import Clock
+from controller.store.base import Store
+from transports.base import Endpoint, HostKeyPolicy, RunStatus, Session, Transport
+from transports.errors import EndpointInvalid, HostKeyMismatch, Refused, TransportError, Unreachable
+
+log = structlog.get_logger(__name__)
+
+_BACKOFF = wait_exponential_jitter(multiplier=1, max=30, jitter=1)
+_REFUSED_PAUSE = 1.0
+
+
+class Connecting(Unreachable):
+    """A connection is being set up; `on_link` will tell when that is over."""
+
+    reason = "Queued"
+
+
+class TransportUnavailable(Unreachable):
+    """This server has no transport of the kind that the node asks for."""
+
+    reason = "TransportUnavailable"
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """The way to one node: open, being opened, or down with the error and the time of the next attempt."""
+
+    uid: str
+    node: str
+    generation: int
+    session: Session | None = None
+    transport: str = ""
+    opening: "asyncio.Task[None] | None" = field(default=None, repr=False)
+    error: TransportError | None = None
+    failures: int = 0
+    retry_at: float = 0.0
+
+
+class Dispatcher:
+    """Links by node uid."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        endpoints: Endpoints,
+        transports: Callable[[str], Transport],
+        clock: Clock,
+        metrics: Metrics,
+        max_retries: int,
+        connect_concurrency: int,
+    ) -> None:
+        self._store = store
+        self._endpoints = endpoints
+        self._transports = transports
+        self._clock = clock
+        self._metrics = metrics
+        self._max_retries = max_retries
+        self._slots = asyncio.Semaphore(connect_concurrency)
+        self._links: dict[str, Link] = {}
+        self._retired: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self.on_link: Callable[[str], None] = lambda node: None
+        """Told the name of a node whose link went up or down."""
+        self.on_end: Callable[[RunStatus], None] = lambda status: None
+        """Told of runs that a node says have ended."""
+
+    def session(self, node: Node, *, connect_timeout: int | None = None) -> Session:
+        """The open session of a node.
+
+        Raises Connecting while one is being opened, Unreachable or Refused as the last attempt ended.
+        """
+        link = self._link(node)
+        if link.session is not None and not link.session.closed:
+            return link.session
+        if link.opening is None and self._clock.monotonic() >= link.retry_at and not self._closing:
+            link.opening = asyncio.create_task(self._open(link, node, connect_timeout), name=f"connect:{node.name}")
+        if link.opening is not None:
+            raise Connecting(f"connecting to node {node.name}")
+        raise link.error or Unreachable(f"node {node.name} is not connected")
+
+    async def connected(self, node: Node) -> Session:
+        """The open session of a node, after waiting for an attempt under way or a new one."""
+        try:
+            return self.session(node)
+        except Connecting:
+            opening = self._link(node).opening
+            if opening is not None:
+                await asyncio.shield(opening)
+        link = self._link(node)
+        if link.session is not None and not link.session.closed:
+            return link.session
+        raise link.error or Unreachable(f"node {node.name} is not connected")
+
+    def transport_of(self, node: Node) -> str:
+        """The name of the transport that the node's session goes over."""
+        return self._link(node).transport
+
+    def retry_in(self, node: Node) -> float:
+        """Seconds until a connection may be tried again."""
+        return max(0.0, self._link(node).retry_at - self._clock.monotonic())
+
+    def secret(self, ref: str) -> str:
+        """A value by reference, for a command's environment. Raises AuthFailed."""
+        return self._endpoints.secret(ref)
+
+    def retry_refused(self) -> list[str]:
+        """What is trusted has changed: let every refused link be tried anew. Returns the nodes' uids."""
+        refused = [link for link in self._links.values() if isinstance(link.error, Refused)]
+        for link in refused:
+            link.retry_at = 0.0
+        return [link.uid for link in refused]
+
+    def forget(self, node_uid: str) -> None:
+        """Close the way to a node that is gone, in the background."""
+        link = self._links.pop(node_uid, None)
+        if link is not None:
+            self._retire(link)
+
+    async def aclose(self) -> None:
+        """Close all links. Runs on the nodes go on."""
+        self._closing = True
+        links, self._links = list(self._links.values()), {}
+        await asyncio.gather(*(self._close(link) for link in links), *self._retired)
+
+    def _link(self, node: Node) -> Link:
+        """The node's link; a changed spec starts a new one, since it may lead elsewhere."""
+        link = self._links.get(node.uid)
+        if link is not None and link.generation == node.metadata.generation:
+            return link
+        if link is not None:
+            self._retire(link)
+        link = self._links[node.uid] = Link(node.uid, node.name, node.metadata.generation)
+        return link
+
+    def _retire(self, link: Link) -> None:
+        task = asyncio.create_task(self._close(link), name=f"close:{link.node}")
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+
+    async def _close(self, link: Link) -> None:
+        if link.opening is not None:
+            link.opening.cancel()
+            await asyncio.gather(link.opening, return_exceptions=True)
+        if link.session is not None:
+            link.session.on_close = None
+            await link.session.aclose()
+            self._metrics.sessions.dec()
+
+    async def _open(self, link: Link, node: Node, connect_timeout: int | None) -> None:
+        """Try the node's transports in order until one opens; the link says how it went."""
+        try:
+            async with self._slots:
+                await self._try_each(link, node, connect_timeout)
+        except TransportError as error:
+            self._failed(link, error)
+        finally:
+            link.opening = None
+        self.on_link(link.node)
+
+    async def _try_each(self, link: Link, node: Node, connect_timeout: int | None) -> None:
+        first: TransportError | None = None
+        for spec in transports_of(node):
+            try:
+                session = await self._connect(node, spec, connect_timeout)
+            except TransportError as error:
+                first = first or error
+                continue
+            self._opened(link, spec.type, session)
+            return
+        raise first or EndpointInvalid(f"node {node.name} names no transport")
+
+    async def _connect(self, node: Node, spec: TransportSpec, connect_timeout: int | None) -> Session:
+        try:
+            transport = self._transports(spec.type)
+        except LookupError as error:
+            raise TransportUnavailable(str(error)) from error
+        async for attempt in AsyncRetrying(
+            stop=stop_after_attempt(self._max_retries),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            retry=retry_if_exception_type(Unreachable),
+            reraise=True,
+        ):
+            with attempt:
+                return await self._attempt(transport, node, spec, connect_timeout)
+        raise AssertionError("unreachable: AsyncRetrying returns or raises")
+
+    async def _attempt(
+        self, transport: Transport, node: Node, spec: TransportSpec, connect_timeout: int | None
+    ) -> Session:
+        endpoint = self._endpoints.resolve(node, spec, connect_timeout=connect_timeout)
+        began = time.perf_counter()
+        try:
+            session = await transport.connect(endpoint)
+        except TransportError as error:
+            self._metrics.connects.labels(spec.type, error.reason).inc()
+            raise
+        self._metrics.connects.labels(spec.type, "Connected").inc()
+        self._metrics.connect_duration.labels(spec.type).observe(time.perf_counter() - began)
+        return await self._check_pin(endpoint, session)
+
+    async def _check_pin(self, endpoint: Endpoint, session: Session) -> Session:
+        """Pin a key seen for the first time before anything is sent; if another won that race, it decides."""
+        key = session.info.host_key
+        first_contact = endpoint.host_key_policy is HostKeyPolicy.ACCEPT_NEW and not endpoint.host_keys
+        if key is None or not first_contact:
+            return session
+        keys = await hostkeys.pin_first(self._store, endpoint.address, endpoint.port, key, self._clock.now())
+        if key not in keys:
+            await session.aclose()
+            raise HostKeyMismatch(
+                f"node {endpoint.node} presented a key other than the one just pinned", presented=key
+            )
+        return session
+
+    def _opened(self, link: Link, transport: str, session: Session) -> None:
+        link.session, link.transport, link.error, link.failures, link.retry_at = session, transport, None, 0, 0.0
+        session.on_close = lambda: self._lost(link, session)
+        session.on_end = self.on_end
+        self._metrics.sessions.inc()
+        log.info("node connected", node=link.node, transport=transport, runner=session.info.runner)
+
+    def _lost(self, link: Link, session: Session) -> None:
+        if link.session is session:
+            link.session = None
+            link.error = Unreachable(f"the connection to node {link.node} was lost")
+            self._metrics.sessions.dec()
+            log.info("node disconnected", node=link.node)
+            self.on_link(link.node)
+
+    def _failed(self, link: Link, error: TransportError) -> None:
+        changed = link.error is None or link.error.reason != error.reason
+        link.error = error
+        link.failures += 1
+        wait = _REFUSED_PAUSE if isinstance(error, Refused) else pause(_BACKOFF, link.failures)
+        link.retry_at = self._clock.monotonic() + wait
+        if isinstance(error, HostKeyMismatch) and changed:
+            self._metrics.host_key_changes.inc()
+        if changed:
+            log.warning("cannot connect", node=link.node, reason=error.reason, error=str(error))

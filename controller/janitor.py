@@ -1,0 +1,67 @@
+"""Cleans up on nodes: scripts and output of runs whose outcome is stored here are dropped there, in slow batches.
+
+The claims stay on the node, so a late duplicate still does nothing. What was noted for cleaning is not stored: after
+a restart every finished command is noted again, and cleaning twice does no harm.
+"""
+
+from collections import defaultdict
+
+import structlog
+
+from controller.dispatch import Dispatcher
+from controller.reconcilers.runs import run_id
+from controller.resources.command import Command
+from controller.resources.node import Node
+from controller.store.base import Store
+from transports.base import RunId
+from transports.errors import TransportError
+
+log = structlog.get_logger(__name__)
+
+PAUSE = 5.0
+BATCH = 100
+MOST_NOTED = 100_000
+
+
+class Janitor:
+    """Runs to forget, by node name."""
+
+    def __init__(self, store: Store, dispatcher: Dispatcher) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._due: defaultdict[str, dict[RunId, None]] = defaultdict(dict)
+        self._noted = 0
+
+    def note(self, command: Command) -> None:
+        """A command's outcome is stored for good: its run may be forgotten on the node."""
+        delivery = command.status.delivery
+        settled = command.ended and command.status.phase != "unknown"
+        if not settled or delivery is None or delivery.boot_id is None or self._noted >= MOST_NOTED:
+            return
+        runs = self._due[command.spec.node]
+        if run_id(command) not in runs:
+            runs[run_id(command)] = None
+            self._noted += 1
+
+    async def sweep(self) -> None:
+        """One batch for each node that is connected."""
+        for name in tuple(self._due):
+            node = self._store.get("Node", name)
+            if not isinstance(node, Node):
+                self._noted -= len(self._due.pop(name))
+                continue
+            await self._sweep_node(node)
+
+    async def _sweep_node(self, node: Node) -> None:
+        runs = self._due[node.name]
+        batch = list(runs)[:BATCH]
+        try:
+            await self._dispatcher.session(node).gc(batch)
+        except TransportError as error:
+            log.debug("cleaning later", node=node.name, reason=error.reason)
+            return
+        for run in batch:
+            del runs[run]
+        self._noted -= len(batch)
+        if not runs:
+            del self._due[node.name]

@@ -1,0 +1,317 @@
+"""Commands: from accepted to a final status, at most once (contract C-7, C-9).
+
+What to do is decided by `controller.decide`, purely; here it is done: fetch, ask the node, take one step, write the
+status once. Whatever is written is written before the step that depends on it, so that a server killed anywhere
+finds out where it stood.
+"""
+
+from datetime import datetime, timedelta
+
+import structlog
+
+from controller.decide import Answer, Do, Known, Nothing, Seen, Sent, Silence, Step, decide
+from controller.dispatch import Connecting, Dispatcher
+from controller.duration import SECOND
+from controller.freeze import Freeze
+from controller.lanes import Lanes
+from controller.metrics import Metrics
+from controller.reconcilers.collect import Collector
+from controller.reconcilers.runs import run_id
+from controller.reconcilers.verdict import CommandStatusWriter, finished, held, running, sending
+from controller.resources.command import Command
+from controller.resources.node import Node
+from controller.runtime.clock import Clock
+from controller.runtime.failpoint import Failpoint
+from controller.runtime.reconcile import Result
+from controller.store.base import Store
+from transports.base import RunState, RunStatus, Session, StartRequest
+from transports.errors import Busy, Conflict, ConnectionLost, NodeStorageFull, Refused, StartRefused, TransportError
+from transports.script import compose
+
+log = structlog.get_logger(__name__)
+
+INLINE_WAIT = 0.25
+POLL_FIRST, POLL_MOST = 0.2, 1.0
+RETRY_SOON = 0.2
+LATE_LOOK = 5.0
+LONGEST_HOLD = 30.0
+
+
+class CommandReconciler:
+    """One step for one command."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        dispatcher: Dispatcher,
+        lanes: Lanes,
+        freeze: Freeze,
+        clock: Clock,
+        metrics: Metrics,
+        node_timeout: float,
+        output_cap: int,
+        failpoint: Failpoint,
+    ) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._lanes = lanes
+        self._freeze = freeze
+        self._clock = clock
+        self._metrics = metrics
+        self._node_timeout = timedelta(seconds=node_timeout)
+        self._since = clock.now()
+        self._output_cap = output_cap
+        self._failpoint = failpoint
+        self._write = CommandStatusWriter(store)
+        self._collector = Collector(store, clock, metrics, failpoint)
+
+    async def reconcile(self, name: str) -> Result:
+        """Take one step for the command of that name."""
+        command = self._store.get("Command", name)
+        if not isinstance(command, Command):
+            return Result()
+        node = self._node_of(command)
+        if command.ended:
+            return await self._settle(command, node)
+        if node is None:
+            step = Step(do=Do.FINISH, phase="unknown", reason="NodeDeleted")
+            return await self._finish(command, step, f"node {command.spec.node} was deleted")
+        known = self._known(command, node)
+        step = decide(known, Nothing(), self._clock.now())
+        if step.do in {Do.FINISH, Do.HOLD}:
+            return await self._take(command, node, known, step)
+        return await self._with_session(command, node, known, step)
+
+    # -- what is known ---------------------------------------------------------------------------------------------
+
+    def _node_of(self, command: Command) -> Node | None:
+        """The node that the command was meant for: not another one that was given its name later."""
+        node = self._store.get("Node", command.spec.node)
+        if not isinstance(node, Node):
+            return None
+        delivery = command.status.delivery
+        return node if delivery is None or delivery.node_uid == node.uid else None
+
+    def _known(self, command: Command, node: Node) -> Known:
+        admitted, held_by = self._admission(command, node)
+        status, delivery = command.status, command.status.delivery
+        sent = Sent.NEVER
+        if delivery is not None and delivery.boot_id is not None:
+            sent = Sent.CLAIMED if delivery.acked else Sent.UNANSWERED
+        return Known(
+            sent=sent,
+            boot_id=delivery.boot_id if delivery is not None else None,
+            deliver_by=_accepted(command) + _nanoseconds(command.spec.params.delivery_timeout),
+            lost_by=self._lost_by(command) if status.started is not None else None,
+            cancel=command.spec.cancel,
+            admitted=admitted,
+            held_by=held_by,
+        )
+
+    def _admission(self, command: Command, node: Node) -> tuple[bool, str]:
+        if node.spec.unschedulable and not command.spec.params.force:
+            return False, "NodeCordoned"
+        if self._freeze.frozen:
+            return False, "Frozen"
+        return self._lanes.admitted(command), "Queued"
+
+    def _lost_by(self, command: Command) -> datetime:
+        """When a claimed run that nobody hears of counts as unknown. A server that slept gives the node its time."""
+        params = command.spec.params
+        started = command.status.started or _accepted(command)
+        overdue = started + _nanoseconds(params.timeout + params.grace) + self._node_timeout
+        return max(overdue, self._since + self._node_timeout)
+
+    # -- one step --------------------------------------------------------------------------------------------------
+
+    async def _with_session(self, command: Command, node: Node, known: Known, step: Step) -> Result:
+        try:
+            session = self._dispatcher.session(node, connect_timeout=command.spec.params.connect_timeout)
+            if step.do is Do.SEND:
+                return await self._send(command, node, session)
+            answer = await session.status(run_id(command))
+        except Connecting:
+            return self._hold_until(command, known, LONGEST_HOLD)
+        except (Busy, ConnectionLost):
+            return Result(requeue_after=RETRY_SOON)
+        except TransportError as error:
+            seen = Silence(reason=error.reason, permanent=isinstance(error, Refused))
+            step = decide(known, seen, self._clock.now())
+            return await self._take(command, node, known, step, str(error))
+        return await self._answered(command, node, session, answer)
+
+    async def _take(self, command: Command, node: Node, known: Known, step: Step, message: str = "") -> Result:
+        """Do what needs no session: finish, or hold on."""
+        if step.do is Do.FINISH:
+            return await self._finish(command, step, message)
+        await self._write(command, held(command, step, message))
+        wait = LONGEST_HOLD if not known.admitted else max(RETRY_SOON, self._dispatcher.retry_in(node))
+        return self._hold_until(command, known, wait)
+
+    async def _answered(self, command: Command, node: Node, session: Session, status: RunStatus) -> Result:
+        known = self._known(command, node)
+        step = decide(known, _answer(status), self._clock.now())
+        match step.do:
+            case Do.SEND:
+                return await self._send(command, node, session)
+            case Do.CANCEL:
+                return await self._cancel(command, session, step)
+            case Do.OBSERVE:
+                return await self._observe(command, session, status)
+            case _:
+                return await self._record(command, session, status, step)
+
+    async def _send(self, command: Command, node: Node, session: Session) -> Result:
+        """Write the intent, then deliver. A start that is not answered is asked about, never assumed."""
+        try:
+            request = self._request(command)
+        except Refused as error:
+            step = Step(do=Do.FINISH, phase="error", reason=error.reason, certainty="confirmed")
+            return await self._finish(command, step, str(error))
+        transport = self._dispatcher.transport_of(node)
+        now = self._clock.now()
+        command = await self._write(command, sending(command, node.uid, transport, session.info.boot_id, now))
+        if command.ended:
+            return Result()
+        self._failpoint("delivery.intended")
+        try:
+            status = await session.start(request, wait=INLINE_WAIT)
+        except (Conflict, NodeStorageFull) as error:
+            self._metrics.deliveries.labels(transport, error.reason).inc()
+            step = Step(do=Do.FINISH, phase="error", reason=error.reason, certainty="confirmed")
+            return await self._finish(command, step, str(error))
+        except (StartRefused, Busy, ConnectionLost) as error:
+            self._metrics.deliveries.labels(transport, error.reason).inc()
+            log.info("delivery not confirmed", command=command.name, node=node.name, reason=error.reason)
+            return Result(requeue_after=RETRY_SOON)
+        self._metrics.deliveries.labels(transport, "Claimed").inc()
+        self._failpoint("delivery.answered")
+        return await self._answered(command, node, session, status)
+
+    def _request(self, command: Command) -> StartRequest:
+        spec, params = command.spec, command.spec.params
+        env = {
+            name: value if isinstance(value, str) else self._dispatcher.secret(value.credential_ref)
+            for name, value in params.env.items()
+        }
+        script = compose(
+            action=spec.action,
+            argv=params.argv,
+            env=env,
+            cwd=params.cwd,
+            stdin=params.stdin.encode() if params.stdin is not None else b"",
+            shell=params.shell,
+            run_as=params.run_as,
+        )
+        return StartRequest(
+            run=run_id(command),
+            script=script.script,
+            stdin=script.stdin,
+            timeout=params.timeout / SECOND,
+            grace=params.grace / SECOND,
+            output_cap=self._output_cap,
+        )
+
+    async def _cancel(self, command: Command, session: Session, step: Step) -> Result:
+        try:
+            status = await session.cancel(run_id(command))
+        except TransportError:
+            return Result(requeue_after=RETRY_SOON)
+        if status.state in {RunState.DONE, RunState.TOMBSTONE}:
+            return Result(requeue_after=0)
+        if step.phase == "running":
+            await self._write(command, running(command, step.reason, self._clock.now()))
+        return Result(requeue_after=RETRY_SOON)
+
+    async def _observe(self, command: Command, session: Session, status: RunStatus) -> Result:
+        """The run goes on: note that it was claimed, fetch what it has written, look again."""
+        now = self._clock.now()
+        if command.status.phase != "running" or command.status.reason != "Claimed":
+            if command.status.started is None:
+                self._metrics.command_delivery.observe((now - _accepted(command)).total_seconds())
+            command = await self._write(command, running(command, "Claimed", now))
+            self._failpoint("claim.stored")
+        more = await self._collector.collect(command, session, status)
+        if more:
+            return Result(requeue_after=0)
+        age = (now - (command.status.started or now)).total_seconds()
+        return Result(requeue_after=min(POLL_MOST, POLL_FIRST + age / 10))
+
+    async def _record(self, command: Command, session: Session, status: RunStatus, step: Step) -> Result:
+        """The run is over: everything that it wrote is stored before, or together with, its result."""
+        if status.state is RunState.DONE and await self._collector.collect(command, session, status, ended=True):
+            return Result(requeue_after=0)
+        appends, lost = self._collector.last(command, status)
+        verdict = await finished(self._store, command, step, self._clock.now(), status=status, appends=appends)
+        if lost:
+            verdict = verdict.model_copy(update={"truncated": True, "output_bytes_exact": False})
+        await self._write(command, verdict, *appends)
+        self._failpoint("result.stored")
+        self._account(command, step, status)
+        return Result()
+
+    async def _finish(self, command: Command, step: Step, message: str) -> Result:
+        """End a command without an answer from its node."""
+        verdict = await finished(self._store, command, step, self._clock.now(), message=message)
+        await self._write(command, verdict)
+        self._account(command, step, None)
+        return Result()
+
+    def _account(self, command: Command, step: Step, status: RunStatus | None) -> None:
+        self._metrics.commands_finished.labels(step.phase, step.reason).inc()
+        if status is not None and status.duration is not None:
+            self._metrics.command_duration.labels(step.phase).observe(status.duration / SECOND)
+        log.info("command ended", command=command.name, node=command.spec.node, status=step.phase, reason=step.reason)
+
+    # -- afterwards ------------------------------------------------------------------------------------------------
+
+    async def _settle(self, command: Command, node: Node | None) -> Result:
+        """An unknown outcome is corrected when the node can be asked again (contract C-9)."""
+        delivery = command.status.delivery
+        if command.status.phase != "unknown" or node is None or delivery is None or delivery.boot_id is None:
+            return Result()
+        try:
+            session = self._dispatcher.session(node)
+            status = await session.status(run_id(command))
+            if status.state is RunState.ABSENT and status.boot_id == delivery.boot_id and not delivery.acked:
+                status = await session.cancel(run_id(command))
+        except TransportError:
+            return Result()
+        if status.state in {RunState.RUNNING, RunState.ORPHAN}:
+            return Result(requeue_after=LATE_LOOK)
+        if status.state is RunState.TOMBSTONE and not command.spec.cancel:
+            step = Step(do=Do.FINISH, phase="timeout", reason="DeliveryTimeout", certainty="confirmed")
+        else:
+            step = decide(self._known(command, node), _answer(status), self._clock.now())
+        if step.do is not Do.FINISH or step.phase == "unknown":
+            return Result()
+        return await self._record(command, session, status, step)
+
+    def _hold_until(self, command: Command, known: Known, seconds: float) -> Result:
+        """Look again after `seconds`, or when a deadline passes before that."""
+        deadline = known.lost_by if known.sent is Sent.CLAIMED else known.deliver_by
+        if deadline is not None:
+            seconds = min(seconds, max(0.01, (deadline - self._clock.now()).total_seconds()))
+        return Result(requeue_after=seconds)
+
+
+def _accepted(command: Command) -> datetime:
+    at = command.status.queued or command.metadata.creation_timestamp
+    assert at is not None, "the store stamps every object"
+    return at
+
+
+def _nanoseconds(count: int) -> timedelta:
+    return timedelta(microseconds=count / 1000)
+
+
+def _answer(status: RunStatus) -> Seen:
+    return Answer(
+        state=status.state,
+        boot_id=status.boot_id,
+        stop=status.stop,
+        exit_code=status.exit_code,
+        signal=status.signal,
+        kill_confirmed=status.kill_confirmed,
+    )

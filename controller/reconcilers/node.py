@@ -1,0 +1,170 @@
+"""Nodes: from the last contact and the probes to phase and conditions (contract B-3, G-3)."""
+
+from datetime import datetime, timedelta
+
+import structlog
+
+from controller.contacts import Contacts
+from controller.observations import Observation, Observations
+from controller.resources.conditions import Conditions, ConditionStatus, with_condition
+from controller.resources.node import (
+    HOST_KEY_TRUSTED,
+    REACHABLE,
+    READY,
+    HostKey,
+    Node,
+    NodePhase,
+    NodeStatus,
+)
+from controller.runtime.clock import Clock
+from controller.runtime.reconcile import Result
+from controller.store.base import Conflict, NotFound, Store, Update
+from transports.errors import fingerprint_of
+
+log = structlog.get_logger(__name__)
+
+
+class NodeReconciler:
+    """Writes what is observed of a node into its status. It never connects: the prober does."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        contacts: Contacts,
+        observations: Observations,
+        clock: Clock,
+        node_timeout: float,
+    ) -> None:
+        self._store = store
+        self._contacts = contacts
+        self._observations = observations
+        self._clock = clock
+        self._timeout = timedelta(seconds=node_timeout)
+        self._since = clock.now()
+
+    async def reconcile(self, name: str) -> Result:
+        """Bring the status up to date; look again when the node would count as unreachable."""
+        node = self._store.get("Node", name)
+        if not isinstance(node, Node):
+            return Result()
+        now = self._clock.now()
+        status = self._observe(node, now)
+        if self._worth_writing(node.status, status):
+            try:
+                await self._store.write(Update(obj=node.model_copy(update={"status": status})))
+            except (Conflict, NotFound):
+                return Result(requeue_after=0)
+            if status.phase != node.status.phase:
+                log.info("node changed", node=name, phase=status.phase, before=node.status.phase)
+        return Result(requeue_after=self._look_again(status, now))
+
+    def _observe(self, node: Node, now: datetime) -> NodeStatus:
+        seen = self._observations.of(node.uid)
+        last = self._contacts.last(node.uid, node.status.last_seen)
+        phase = self._phase(node, last, now)
+        active_since = (node.status.active_since or now) if phase == "active" else None
+        return node.status.model_copy(
+            update={
+                "phase": phase,
+                "last_seen": last,
+                "active_since": active_since,
+                "observed_generation": node.metadata.generation,
+                "facts": _facts(node.status.facts, seen),
+                "host_keys": _host_keys(node.status.host_keys, seen, now),
+                "conditions": _conditions(node.status, seen, phase, now),
+            }
+        )
+
+    def _phase(self, node: Node, last: datetime | None, now: datetime) -> NodePhase:
+        """A server that was down judges nobody by the time it slept: silence counts from its own start."""
+        if node.spec.unschedulable:
+            return "inactive"
+        if last is None:
+            return "unknown" if now - self._since < self._timeout else "unreachable"
+        return "unreachable" if now - max(last, self._since) >= self._timeout else "active"
+
+    def _worth_writing(self, old: NodeStatus, new: NodeStatus) -> bool:
+        """Contacts alone are written once in a while: a heartbeat costs no disk."""
+        if old == new:
+            return False
+        if old.model_copy(update={"last_seen": new.last_seen}) != new:
+            return True
+        return old.last_seen is None or new.last_seen is None or new.last_seen - old.last_seen >= self._timeout
+
+    def _look_again(self, status: NodeStatus, now: datetime) -> float | None:
+        if status.phase not in {"active", "unknown"}:
+            return None
+        silent_since = max(status.last_seen or self._since, self._since)
+        return max(0.05, (silent_since + self._timeout - now).total_seconds())
+
+
+def _facts(old: dict[str, str], seen: Observation) -> dict[str, str]:
+    return old if seen.probe is None else {**seen.probe.facts, "bootID": seen.probe.boot_id}
+
+
+def _host_keys(old: tuple[HostKey, ...], seen: Observation, now: datetime) -> tuple[HostKey, ...]:
+    """The keys that the node presented: the one in use, and one that waits for somebody to trust it."""
+    refused = _untrusted(old, seen)
+    if refused is not None:
+        return _with_key(old, refused, trusted=False, now=now)
+    if seen.host_key is not None and seen.answered and seen.error is None:
+        return _with_key((), seen.host_key, trusted=True, now=_first_seen(old, seen.host_key) or now)
+    return old
+
+
+def _untrusted(known: tuple[HostKey, ...], seen: Observation) -> str | None:
+    """The key that was refused, unless somebody has accepted it since."""
+    if seen.untrusted_key is None or not seen.untrusted_key.presented:
+        return None
+    key = seen.untrusted_key.presented
+    return None if any(k.key == key and k.trusted for k in known) else key
+
+
+def _with_key(old: tuple[HostKey, ...], key: str, *, trusted: bool, now: datetime) -> tuple[HostKey, ...]:
+    known = next((k for k in old if k.key == key), None)
+    if known is not None and known.trusted == trusted:
+        return old
+    kept = tuple(k for k in old if k.key != key and k.trusted)
+    return (*kept, HostKey(key=key, fingerprint=fingerprint_of(key), trusted=trusted, first_seen=now))
+
+
+def _first_seen(old: tuple[HostKey, ...], key: str) -> datetime | None:
+    return next((k.first_seen for k in old if k.key == key), None)
+
+
+def _conditions(old: NodeStatus, seen: Observation, phase: NodePhase, now: datetime) -> Conditions:
+    status, reason, message = _reachable(old.conditions, seen)
+    conditions = with_condition(old.conditions, REACHABLE, status, reason, message, now)
+    if _untrusted(old.host_keys, seen) is not None:
+        conditions = with_condition(
+            conditions, HOST_KEY_TRUSTED, "False", "HostKeyMismatch", str(seen.untrusted_key), now
+        )
+    elif seen.host_key is not None:
+        conditions = with_condition(conditions, HOST_KEY_TRUSTED, "True", "KeyPinned", "", now)
+    return _ready(conditions, phase, status, reason, message, now)
+
+
+def _reachable(old: Conditions, seen: Observation) -> tuple[ConditionStatus, str, str]:
+    """Unknown until the first probe, False after three failures in a row, True after one success (B-3)."""
+    if seen.answered and seen.failures == 0:
+        return "True", "ProbeSucceeded", ""
+    if seen.error is None:
+        known = next((c for c in old if c.type == REACHABLE), None)
+        return (known.status, known.reason, known.message) if known else ("Unknown", "NotProbed", "")
+    if seen.unreachable:
+        return "False", seen.error.reason, str(seen.error)
+    known = next((c for c in old if c.type == REACHABLE), None)
+    return (known.status if known else "Unknown"), seen.error.reason, str(seen.error)
+
+
+def _ready(
+    conditions: Conditions, phase: NodePhase, reachable: ConditionStatus, reason: str, message: str, now: datetime
+) -> Conditions:
+    """True exactly when the node is active and reachable (G-3)."""
+    if phase == "active" and reachable == "True":
+        return with_condition(conditions, READY, "True", "ProbeSucceeded", "", now)
+    if phase == "inactive":
+        return with_condition(conditions, READY, "False", "Cordoned", "nothing new is delivered", now)
+    status: ConditionStatus = "Unknown" if reachable == "Unknown" else "False"
+    return with_condition(conditions, READY, status, reason, message, now)
