@@ -27,7 +27,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?\Z")
 _RESERVED = frozenset({"VENDETTA_RUN"})
 _NOT_POSIX = frozenset({"csh", "tcsh", "fish", "nu", "elvish", "xonsh", "pwsh", "false", "nologin"})
-_END = "#vendetta-end"
+_HOLDER = "_vendetta"
+_END = "_vendetta_end"
 _NEWLINE = '"$1"'
 """A newline inside a value is written so, for the line in front to stay one line."""
 
@@ -83,7 +84,7 @@ def _exec(argv: Sequence[str]) -> str:
 
 def _prologue(env: Mapping[str, str], cwd: str | None, *, loaded: bool, other_user: bool) -> str:
     """The one line in front, or nothing. `loaded`: the loader's variable has to go."""
-    parts = ["unset W"] if loaded else []
+    parts = [f"unset {_HOLDER}"] if loaded else []
     values = [cwd or "", *env.values()]
     if newlines := any("\n" in value for value in values):
         parts += ["set -- \"$(printf '\\nx')\"", 'set -- "${1%x}"']
@@ -131,7 +132,8 @@ def _loader(shell: str | None, run_as: str | None, size: int) -> bytes:
     to the command. The mark at the end shows that the text is whole.
     """
     inner = (
-        f"W=$(dd bs=1 count={size} 2>/dev/null); case $W in *'{_END}') eval \"$W\";; "
+        f"{_HOLDER}=$(dd bs=1 count={size} 2>/dev/null); "
+        f'case ${_HOLDER} in *{_END}) eval "${{{_HOLDER}%{_END}}}";; '
         "*) echo 'vendetta: the script did not arrive whole' >&2; exit 126;; esac"
     )
     command = [_shell(shell), "-c", inner, "sh"]

@@ -1,5 +1,6 @@
 """Key pairs for tests: made anew for every test run, never read from the machine's own accounts."""
 
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,3 +32,9 @@ def make_key_pair(path: Path, *, algorithm: str = "ssh-ed25519", passphrase: str
     path.write_bytes(private)
     public = " ".join(key.export_public_key("openssh").decode().split()[:2])
     return KeyPair(path=path, private=private, public=public, passphrase=passphrase)
+
+
+def make_encrypted_key(path: Path, passphrase: str) -> bytes:
+    """A private key in OpenSSH's own encrypted form, made by ssh-keygen: the library needs bcrypt for that."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", path], check=True)
+    return path.read_bytes()

@@ -6,6 +6,7 @@ a thread. Only `AuthFailed` leaves this module, and it never says what was in a 
 
 import asyncio
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from transports.errors import AuthFailed
 from transports.ssh.hostkeys import fingerprint
 
 _CACHED = 512
+
+_UNREADABLE = (ValueError, TypeError, OverflowError, re.error, UnsupportedAlgorithm)
+"""What the library raises for damaged keys. `re.error`: it makes a pattern out of a key's first line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,7 @@ def _parse(credential: Credential, place: str) -> Identity:
     assert credential.private_key is not None
     try:
         key = asyncssh.import_private_key(credential.private_key, credential.passphrase)
-    except (ValueError, TypeError, OverflowError, UnsupportedAlgorithm) as exc:
+    except _UNREADABLE as exc:
         # Not chained: a library's own words about a key are not known to keep its content to themselves.
         raise AuthFailed(f"the private key for {place} {_fault(credential, str(exc).lower())}") from None
     identity = Identity(key=key, certificate=_certificate(credential, place))
@@ -100,7 +104,7 @@ def _certificate(credential: Credential, place: str) -> asyncssh.SSHCertificate 
         return None
     try:
         return asyncssh.import_certificate(credential.certificate)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+    except _UNREADABLE as exc:
         raise AuthFailed(
             f"the certificate in the credential for {place} cannot be read; expected a `…-cert-v01@openssh.com` line"
         ) from exc
