@@ -14,6 +14,7 @@ from typing import Any, Final, TextIO, cast
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from api.escape import escape
 from api.logfile import RotatingFile
 from controller.settings import LoggingSettings
 
@@ -47,8 +48,6 @@ _SECRET_TEXT: Final = tuple(
         (r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", REDACTED),
     )
 )
-# C0 and C1 controls, line and paragraph separators, and the marks that turn the direction of writing.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def configure(settings: LoggingSettings) -> logging.Handler:
@@ -150,17 +149,6 @@ def redact_text(text: str) -> str:
     for pattern, replacement in _SECRET_TEXT:
         text = pattern.sub(replacement, text)
     return text
-
-
-def escape(text: str) -> str:
-    """The text with control characters written out."""
-    return _UNPRINTABLE.sub(lambda m: _escaped(m[0]), text)
-
-
-def _escaped(character: str) -> str:
-    names = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-    code = ord(character)
-    return names.get(character) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
 
 
 def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

@@ -14,8 +14,9 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.escape import escape
 from api.logfile import RotatingFile
-from api.logs import REDACTED, configure, escape, redact_text
+from api.logs import REDACTED, configure, redact_text
 from controller.settings import LoggingSettings
 
 SECRET = "hunter2hunter2"

@@ -5,11 +5,10 @@ import time
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.strictyaml import YAMLError, read_document, read_documents
+from controller.strictyaml import YAMLError, read_document, read_documents, write_document
 
 
 @pytest.mark.parametrize(
@@ -154,8 +153,15 @@ def test_json_is_read_as_json(data: Any, indented: bool) -> None:
     assert read_documents(text, json=True)[0].data == data
 
 
-@given(st.dictionaries(st.text("abc", min_size=1), st.text("abcNOyes0123456789.:-_ \n\té😀'\"#&*!|>%@`")))
-def test_text_written_by_pyyaml_in_quotes_reads_back(data: dict[str, str]) -> None:
-    """A-1: quoted text is text, whatever it looks like."""
-    text = yaml.safe_dump(data, default_style='"', allow_unicode=True)
-    assert read_document(text).data == data
+AMBIGUOUS = st.text("abcNOyes0123456789.:-_ \n\té😀'\"#&*!|>%@`<~[]{},?=+")
+
+
+@given(st.dictionaries(TEXT | AMBIGUOUS, JSON | AMBIGUOUS | st.lists(AMBIGUOUS)))
+def test_what_is_written_reads_back(data: dict[str, Any]) -> None:
+    """F-2: what `get -o yaml` prints can be applied again: text stays text, whatever it looks like."""
+    assert read_document(write_document(data)).data == data
+
+
+def test_text_of_several_lines_is_written_as_a_block() -> None:
+    """F-2: people read it."""
+    assert write_document({"action": "set -e\nmake\n"}) == "action: |\n  set -e\n  make\n"

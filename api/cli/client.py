@@ -1,0 +1,129 @@
+"""The client: the resource API as plain methods. It speaks HTTP to one server and knows nothing else."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+import httpx2
+
+from api.cli.answers import checked, headers_of, json_of, no_contact
+from api.cli.connection import Connection
+from api.cli.errors import Expired, Failed
+from api.cli.kinds import API, Kind
+
+PAGE: Final = 500
+_TIMEOUT: Final = httpx2.Timeout(30, connect=5)
+_STREAM_TIMEOUT: Final = httpx2.Timeout(60, connect=5)
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+Object = dict[str, Any]
+
+
+def path_of(kind: Kind, name: str | None = None) -> str:
+    """The path of a kind, or of one object."""
+    return f"{API}/{kind.plural}" + (f"/{quote(name, safe='')}" if name is not None else "")
+
+
+class Client:
+    """A connection to one server, to be used as a context manager. Every method raises CLIError."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.url = connection.url
+        self._http = httpx2.Client(
+            base_url=connection.url, headers=headers_of(connection), timeout=_TIMEOUT, trust_env=False
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def request(
+        self, method: str, path: str, *, body: Any = None, kind: str = "application/json", **params: str
+    ) -> httpx2.Response:
+        """Any request, its answer unchecked. Raises Unreachable."""
+        content = None if body is None else json.dumps(body).encode()
+        headers = {} if body is None else {"Content-Type": kind}
+        try:
+            return self._http.request(method, path, content=content, headers=headers, params=params)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise no_contact(error, self.url) from None
+
+    def get(self, kind: Kind, name: str) -> Object:
+        """One object. Raises NotFound."""
+        return json_of(self.request("GET", path_of(kind, name)), self.url)
+
+    def list(self, kind: Kind, selector: str = "") -> Object:
+        """All objects that the selector picks, as one list, however many pages it takes."""
+        params = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        page = json_of(self.request("GET", path_of(kind), **params), self.url)
+        items, first = list(page.get("items") or []), page
+        while token := page.get("metadata", {}).get("continue"):
+            page = json_of(self.request("GET", path_of(kind), **params, **{"continue": token}), self.url)
+            items += page.get("items") or []
+        metadata = {"resourceVersion": first.get("metadata", {}).get("resourceVersion", "")}
+        for item in items:  # as in Kubernetes, the items of a list may leave out what the list says
+            item.setdefault("apiVersion", first.get("apiVersion"))
+            item.setdefault("kind", kind.name)
+        return {
+            "apiVersion": first.get("apiVersion"),
+            "kind": f"{kind.name}List",
+            "metadata": metadata,
+            "items": items,
+        }
+
+    def create(self, kind: Kind, obj: Object, **params: str) -> Object:
+        """Store a new object. Raises Conflict where the name is taken."""
+        return json_of(self.request("POST", path_of(kind), body=obj, **params), self.url)
+
+    def patch(self, kind: Kind, name: str, patch: Object, **params: str) -> Object:
+        """Merge a patch into an object (RFC 7396)."""
+        return json_of(self.request("PATCH", path_of(kind, name), body=patch, kind=MERGE_PATCH, **params), self.url)
+
+    def replace(self, kind: Kind, obj: Object) -> Object:
+        """Store a changed object. Raises Conflict when it is not the newest any more."""
+        return json_of(self.request("PUT", path_of(kind, obj["metadata"]["name"]), body=obj), self.url)
+
+    def delete(self, kind: Kind, name: str) -> None:
+        """Remove an object. Raises NotFound."""
+        checked(self.request("DELETE", path_of(kind, name)), self.url)
+
+    def watch(self, kind: Kind, version: str, selector: str = "") -> Iterator[tuple[str, Object]]:
+        """Changes after that version: (ADDED | MODIFIED | DELETED | BOOKMARK, object), until the server ends it.
+
+        A silence of a minute ends it too. Raises Expired when the version is too old to go on from.
+        """
+        params = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
+        params |= {"labelSelector": selector} if selector else {}
+        try:
+            with self.stream(path_of(kind), **params) as response:
+                for line in response.iter_lines():
+                    if line:
+                        yield self._event(line)
+        except httpx2.ReadTimeout:
+            return
+
+    def _event(self, line: str) -> tuple[str, Object]:
+        event = json.loads(line)
+        if event.get("type") == "ERROR":
+            status = event.get("object", {})
+            error = Expired if status.get("code") == 410 else Failed
+            raise error(str(status.get("message", "the watch failed")))
+        return str(event["type"]), event["object"]
+
+    @contextmanager
+    def stream(self, path: str, *, accept: str = "", **params: str) -> Iterator[httpx2.Response]:
+        """A response that is read while it comes. ReadTimeout passes, other failures raise Unreachable."""
+        headers = {"Accept": accept} if accept else {}
+        try:
+            with self._http.stream("GET", path, params=params, headers=headers, timeout=_STREAM_TIMEOUT) as response:
+                if not response.is_success:
+                    response.read()
+                yield checked(response, self.url)
+        except httpx2.ReadTimeout:
+            raise
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise no_contact(error, self.url) from None

@@ -1,0 +1,55 @@
+"""The kinds that the CLI can show and change, and what people call them."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from api.cli.errors import Misused
+
+API: Final = "/apis/vendetta.dev/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind: `Node`, `node`, `nodes`."""
+
+    name: str
+    singular: str
+    plural: str
+    short: tuple[str, ...]
+
+
+NODES: Final = Kind(name="Node", singular="node", plural="nodes", short=("no", "vn"))
+COMMANDS: Final = Kind(name="Command", singular="command", plural="commands", short=("cmd", "vcmd"))
+KINDS: Final = (NODES, COMMANDS)
+
+
+def kind_named(word: str) -> Kind:
+    """The kind that somebody means. Raises Misused."""
+    for kind in KINDS:
+        if word.lower() in {kind.singular, kind.plural, *kind.short}:
+            return kind
+    raise Misused(f"there is no kind {word!r}: use {' or '.join(k.plural for k in KINDS)}")
+
+
+def kind_and_names(words: list[str]) -> tuple[Kind, list[str]]:
+    """What `nodes`, `node a b` and `node/a node/b` mean. Raises Misused."""
+    if not words:
+        raise Misused(f"name a kind: {' or '.join(k.plural for k in KINDS)}")
+    if "/" not in words[0]:
+        return kind_named(words[0]), words[1:]
+    pairs = [word.partition("/") for word in words]
+    kinds = {kind_named(kind) for kind, _, _ in pairs}
+    names = [name for _, _, name in pairs]
+    if len(kinds) > 1 or not all(names):
+        raise Misused("write KIND NAME… or KIND/NAME…, of one kind at a time")
+    return kinds.pop(), names
+
+
+def title(obj: dict[str, Any]) -> str:
+    """`node/build-01`."""
+    return f"{str(obj.get('kind', '?')).lower()}/{name_of(obj)}"
+
+
+def name_of(obj: dict[str, Any]) -> str:
+    """The object's name."""
+    return str(obj.get("metadata", {}).get("name", ""))
