@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from controller.admission.caller import Caller
@@ -16,6 +16,9 @@ from controller.resources.record import Record
 from controller.resources.scheme import KINDS
 from controller.runtime.clock import Clock
 from controller.store.base import AlreadyExists, Conflict, Create, Delete, NotFound, Store, Update
+
+Change = Callable[[Command], Command]
+"""From the command as it is to the command as it should be; only what may change is taken."""
 
 ATTEMPTS: Final = 10
 _BUSY = "the command is being changed by too many others at once: try again"
@@ -58,22 +61,14 @@ class Commands:
         if name and (known := self._taken(name, digest, again=again)):
             return known
         self._check_node(spec)
-        status = CommandStatus(requested_by=caller.name, digest=digest)
+        status = CommandStatus(requested_by=caller.name, digest=digest, queued=self._clock.now())
         return await self._create(Command(metadata=meta, spec=spec, status=status), again=again)
 
     async def cancel(self, name: str, caller: Caller) -> Command:
         """Ask for its cancellation. One that has ended stays as it is."""
-        return await self.replace(name, self.get(name).spec.model_copy(update={"cancel": True}), caller)
+        return await self.update(name, _cancelled, caller)
 
-    async def replace(
-        self,
-        name: str,
-        spec: CommandSpec,
-        caller: Caller,
-        *,
-        meta: ObjectMeta | None = None,
-        version: str = "",
-    ) -> Command:
+    async def update(self, name: str, change: Change, caller: Caller, *, version: str = "") -> Command:
         """Change what may change: labels, annotations, and `cancel` from false to true. Raises Invalid, Stale."""
         if not caller.operator:
             raise Denied("changing commands needs the role operator")
@@ -81,12 +76,7 @@ class Commands:
             old = self.get(name)
             if version and old.metadata.resource_version != version:
                 raise Stale(f'command "{name}" has changed since it was read: read it again')
-            _check_immutable(old.spec, spec)
-            taken = {} if meta is None else {"labels": meta.labels, "annotations": meta.annotations}
-            update: dict[str, object] = {"metadata": old.metadata.model_copy(update=taken)}
-            if not old.ended:
-                update["spec"] = spec
-            new = old.model_copy(update=update)
+            new = _changed(old, change(old))
             try:
                 return old if new == old else _command((await self._store.write(Update(obj=new)))[0])
             except Conflict:
@@ -191,6 +181,20 @@ def _check(spec: CommandSpec, name: str, caller: Caller) -> None:
         raise Invalid("the command is not valid", *problems)
     if spec.params.run_as is not None and not caller.admin:
         raise Denied("params.run_as needs the role admin")
+
+
+def _cancelled(command: Command) -> Command:
+    return command.model_copy(update={"spec": command.spec.model_copy(update={"cancel": True})})
+
+
+def _changed(old: Command, asked: Command) -> Command:
+    """`old` with what a caller may change of it; cancelling what has ended changes nothing."""
+    _check_immutable(old.spec, asked.spec)
+    taken = {"labels": asked.metadata.labels, "annotations": asked.metadata.annotations}
+    update: dict[str, object] = {"metadata": old.metadata.model_copy(update=taken)}
+    if not old.ended:
+        update["spec"] = asked.spec
+    return old.model_copy(update=update)
 
 
 def _check_immutable(old: CommandSpec, new: CommandSpec) -> None:

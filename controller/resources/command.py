@@ -126,6 +126,8 @@ class CommandStatus(Model):
     """Whether output_bytes is the true count."""
     truncated: bool = False
     """Whether output was cut, on the node or in the inline fields."""
+    queued: Timestamp | None = None
+    """When it was accepted; commands of a node start in this order."""
     started: Timestamp | None = None
     """When its claim was seen."""
     finished: Timestamp | None = None
