@@ -15,6 +15,7 @@ compile() { # output, then what to compile
     "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
         --no-header --no-annotate --output-file "$out" "$@"
 }
+compile hack/locks/build.txt "${1:---quiet}" hack/locks/build.in
 compile hack/locks/runtime.txt "${1:---quiet}" pyproject.toml
 compile hack/locks/dev.txt "${1:---quiet}" pyproject.toml --group dev
 compile hack/locks/schemathesis.txt "${1:---quiet}" hack/locks/schemathesis.in
