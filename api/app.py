@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from api.context import Context
 from api.errors import render, translate
+from api.kube.routes import PATHS as KUBE
 from api.routing import MAX_BODY, Path, routes
 from api.v1.routes import PATHS as FLAT
 from controller.admission import Admission
@@ -33,7 +34,7 @@ def build_app(context: Context) -> Starlette:
 def paths(context: Context) -> tuple[Path, ...]:
     """All paths of all faces."""
     del context
-    return (*FLAT,)
+    return (*FLAT, *KUBE)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

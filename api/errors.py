@@ -81,6 +81,7 @@ _STATUS: Final[dict[type[Exception], tuple[int, str]]] = {
     store.AlreadyExists: (409, "AlreadyExists"),
     store.Conflict: (409, "Conflict"),
     store.Expired: (410, "Expired"),
+    store.InvalidCursor: (400, "BadRequest"),
     SelectorError: (400, "BadRequest"),
 }
 

@@ -94,8 +94,9 @@ def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = 
 
 def warning(text: str) -> dict[str, str]:
     """A `Warning` header (RFC 7234, 5.5) that HTTP can carry."""
-    clean = "".join(c if 32 <= ord(c) < 127 and c not in '"\\' else "?" for c in text[:400])
-    return {"Warning": f'299 - "{clean}"'}
+    clean = "".join(c if 32 <= ord(c) < 127 else "?" for c in text[:400])
+    quoted = clean.replace("\\", "\\\\").replace('"', '\\"')
+    return {"Warning": f'299 - "{quoted}"'}
 
 
 def etag(version: str) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 from controller.admission.caller import Caller
 from controller.admission.errors import Denied, IdTaken, Invalid, Problem, Refused, Stale, Unknown
 from controller.admission.ids import CommandIds
+from controller.admission.registry import Registry
 from controller.admission.results import Report, reported
 from controller.resources.command import SUPPORTED_TYPES, Command, CommandSpec, CommandStatus
 from controller.resources.meta import LAST_APPLIED, ObjectMeta
@@ -15,7 +16,7 @@ from controller.resources.node import Node
 from controller.resources.record import Record
 from controller.resources.scheme import KINDS
 from controller.runtime.clock import Clock
-from controller.store.base import AlreadyExists, Conflict, Create, Delete, NotFound, Store, Update
+from controller.store.base import AlreadyExists, Conflict, Create, Delete, NotFound, Update
 
 Change = Callable[[Command], Command]
 """From the command as it is to the command as it should be; only what may change is taken."""
@@ -27,7 +28,7 @@ _BUSY = "the command is being changed by too many others at once: try again"
 class Commands:
     """What may be asked of commands (contract C)."""
 
-    def __init__(self, *, store: Store, clock: Clock) -> None:
+    def __init__(self, *, store: Registry, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._ids = CommandIds(store=store, clock=clock)
 

@@ -2,15 +2,25 @@
 
 from controller.admission.commands import Commands
 from controller.admission.nodes import Nodes
+from controller.admission.registry import Registry, Rehearsal
 from controller.contacts import Contacts
 from controller.runtime.clock import Clock
-from controller.store.base import Store
 
 
 class Admission:
     """Everything that may be asked of nodes and commands."""
 
-    def __init__(self, *, store: Store, clock: Clock, contacts: Contacts, node_timeout: int) -> None:
+    def __init__(self, *, store: Registry, clock: Clock, contacts: Contacts, node_timeout: int) -> None:
         """`node_timeout` in nanoseconds, as in the settings."""
+        self._store, self._clock, self._timeout = store, clock, node_timeout
         self.nodes = Nodes(store=store, clock=clock, contacts=contacts, node_timeout=node_timeout)
         self.commands = Commands(store=store, clock=clock)
+
+    def rehearsal(self) -> "Admission":
+        """The same gate over the same objects, behind which nothing is stored and nothing counts as contact."""
+        return Admission(
+            store=Rehearsal(self._store, self._clock),
+            clock=self._clock,
+            contacts=Contacts(),
+            node_timeout=self._timeout,
+        )

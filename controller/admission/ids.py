@@ -9,10 +9,11 @@ import asyncio
 from typing import Final
 
 from controller.admission.errors import Refused
+from controller.admission.registry import Registry
 from controller.resources.meta import ObjectMeta
 from controller.resources.record import Record
 from controller.runtime.clock import Clock
-from controller.store.base import AlreadyExists, Conflict, Create, NotFound, Store, Update
+from controller.store.base import AlreadyExists, Conflict, Create, NotFound, Update
 
 BLOCK: Final = 10_000_000
 """Microseconds, and so numbers, that are reserved at once."""
@@ -24,7 +25,7 @@ _ATTEMPTS: Final = 20
 class CommandIds:
     """Mints ids. Safe for any number of tasks in one process and of processes on one store."""
 
-    def __init__(self, *, store: Store, clock: Clock) -> None:
+    def __init__(self, *, store: Registry, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._last, self._end = 0, 0
         self._reserving = asyncio.Lock()

@@ -12,6 +12,7 @@ from controller.admission.caller import Caller
 from controller.admission.errors import Denied, IdTaken, Invalid, Problem, Refused, Stale, Unknown
 from controller.admission.outcome import ended
 from controller.admission.phase import effective_phase, first_status, with_phase
+from controller.admission.registry import Registry
 from controller.admission.trust import trusting
 from controller.contacts import Contacts
 from controller.resources.command import Command
@@ -20,7 +21,7 @@ from controller.resources.node import Node, NodeSpec, Service
 from controller.resources.scheme import KINDS
 from controller.resources.types import Scalar
 from controller.runtime.clock import Clock
-from controller.store.base import AlreadyExists, Conflict, Create, Delete, NotFound, Store, Update
+from controller.store.base import AlreadyExists, Conflict, Create, Delete, NotFound, Update
 
 Change = Callable[[Node], Node]
 """From the node as it is (or a blank one of that name) to the node as it should be. Only its wish is taken."""
@@ -35,7 +36,7 @@ _BUSY = "the node is being changed by too many others at once: try again"
 class Nodes:
     """What may be asked of nodes (contract B)."""
 
-    def __init__(self, *, store: Store, clock: Clock, contacts: Contacts, node_timeout: int) -> None:
+    def __init__(self, *, store: Registry, clock: Clock, contacts: Contacts, node_timeout: int) -> None:
         self._store, self._clock, self._contacts, self._timeout = store, clock, contacts, node_timeout
 
     def get(self, name: str) -> Node:

@@ -3,11 +3,12 @@
 from datetime import datetime
 
 from controller.admission.errors import Refused
+from controller.admission.registry import Registry
 from controller.resources.conditions import with_condition
 from controller.resources.meta import ObjectMeta
 from controller.resources.node import HOST_KEY_TRUSTED, HostKey, Node, transports_of
 from controller.resources.record import Record
-from controller.store.base import Create, Operation, Store, Update
+from controller.store.base import Create, Operation, Update
 
 SSH_PORT = 22
 
@@ -20,7 +21,7 @@ def pin_name(node: Node) -> str:
     return f"{address}:{port}"
 
 
-def trusting(store: Store, node: Node, fingerprint: str, now: datetime) -> list[Operation]:
+def trusting(store: Registry, node: Node, fingerprint: str, now: datetime) -> list[Operation]:
     """The writes that trust that key, the node's first. Raises Refused for a key that the node never presented."""
     accepted = next((k for k in node.status.host_keys if k.fingerprint == fingerprint), None)
     if accepted is None:
@@ -44,7 +45,7 @@ def _judge(key: HostKey, accepted: HostKey) -> HostKey:
     return key.model_copy(update={"trusted": False}) if same_algorithm else key
 
 
-def _pin(store: Store, name: str, keys: list[str]) -> Operation:
+def _pin(store: Registry, name: str, keys: list[str]) -> Operation:
     known = store.get("HostKeyPin", name)
     if known is None:
         return Create(obj=Record(kind="HostKeyPin", metadata=ObjectMeta(name=name), data={"keys": [*keys]}))

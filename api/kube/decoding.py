@@ -1,0 +1,64 @@
+"""Bodies of the Kubernetes face: whole objects, read strictly; their status is not the client's to write."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from api.errors import bad_request
+from controller.resources.meta import API_VERSION, Resource
+
+R = TypeVar("R", bound=Resource)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded(Generic[R]):
+    """An object, and the names of fields that were dropped because nothing here knows them."""
+
+    obj: R
+    dropped: tuple[str, ...] = ()
+
+
+def decode(model: type[R], body: dict[str, Any], *, strict: bool) -> Decoded[R]:
+    """The object in a body. Unknown fields: an error when strict, dropped otherwise.
+
+    Raises APIError (400) for another kind or version, and ValidationError.
+    """
+    _check_kind(model, body)
+    wish = {key: value for key, value in body.items() if key != "status"}
+    dropped: list[str] = []
+    while True:
+        try:
+            return Decoded(obj=model.model_validate_json(to_json(wish)), dropped=tuple(dropped))
+        except ValidationError as error:
+            unknown = [] if strict else _unknown(error)
+            removed = [path for path in unknown if _remove(wish, path)]
+            if not removed:
+                raise
+            dropped += [".".join(map(str, path)) for path in removed]
+
+
+def _check_kind(model: type[Resource], body: dict[str, Any]) -> None:
+    if body.get("apiVersion", API_VERSION) != API_VERSION:
+        raise bad_request(f"apiVersion must be {API_VERSION}")
+    if body.get("kind", model.__name__) != model.__name__:
+        raise bad_request(f"kind must be {model.__name__}")
+
+
+def _unknown(error: ValidationError) -> list[Sequence[str | int]]:
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    return [e["loc"] for e in found if e["type"] == "extra_forbidden"]
+
+
+def _remove(whole: Any, path: Sequence[str | int]) -> bool:
+    """Remove what is at that path, a copy of a parsed body; False when there is no such thing."""
+    *parents, last = path
+    try:
+        for part in parents:
+            whole = whole[part]
+        del whole[last]
+    except (KeyError, IndexError, TypeError):
+        return False
+    return True

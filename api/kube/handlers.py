@@ -1,0 +1,174 @@
+"""Handlers of `/apis/vendetta.dev/v1/{nodes,commands}` (contract G), the same for every kind."""
+
+from typing import Any
+
+from pydantic_core import from_json, to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.errors import APIError, bad_request, conflict, not_found
+from api.kube.decoding import Decoded, decode
+from api.kube.encoding import Encoder, encode_object
+from api.kube.kinds import Change, Served, named
+from api.kube.selection import selection_of
+from api.kube.watch import watch
+from api.messages import JSON, MERGE_PATCH, admission_of, caller_of, check_type, context_of, merge_patch, object_of
+from api.messages import warning as warning_header
+from api.parameters import flag, number, text
+from controller.admission import Admission, Unknown
+from controller.resources.meta import GROUP, Resource
+
+
+class Handlers:
+    """One kind's handlers."""
+
+    def __init__(self, served: Served, encoder: Encoder) -> None:
+        self._served, self._encoder = served, encoder
+
+    async def create(self, request: Request) -> Response:
+        """201 with the object as stored; a command runs later (G-2)."""
+        decoded = await self._decode(request)
+        obj = named(decoded.obj)
+        if obj.metadata.resource_version:
+            raise bad_request("metadata.resourceVersion must not be set on an object to be created")
+        created = await self._served.create(_admission(request), obj, caller_of(request))
+        return self._answer(request, created, 201, _dropped(request, decoded))
+
+    async def get(self, request: Request) -> Response:
+        """The object."""
+        name = request.path_params["name"]
+        found = await context_of(request).store.read(self._served.kind, name)
+        if found is None:
+            raise self._missing(name)
+        return self._answer(request, found)
+
+    async def list(self, request: Request) -> Response:
+        """The objects, or what changes about them with `watch`."""
+        selection = selection_of(request)
+        context = context_of(request)
+        if flag(request, "watch"):
+            return await watch(request, self._served.kind, selection, self._encoder)
+        _check_revision(request, context.store.revision())
+        page = context.store.list(
+            self._served.kind,
+            selector=selection.labels,
+            limit=number(request, "limit"),
+            cursor=text(request, "continue"),
+        )
+        items = [obj for obj in page.items if selection.has_name(obj)]
+        meta: dict[str, Any] = {"resourceVersion": str(page.revision)}
+        if page.next is not None:
+            meta |= {"continue": page.next, "remainingItemCount": page.remaining}
+        return _json(self._encoder.encode_list(self._served.kind, to_json(meta), items))
+
+    async def replace(self, request: Request) -> Response:
+        """Replace the object's wish; with a resourceVersion only that version (409)."""
+        decoded = await self._decode(request)
+        asked: Resource = decoded.obj
+
+        def change(old: Resource) -> Resource:
+            _check_identity(old, asked, request.path_params["name"])
+            return asked
+
+        return await self._update(request, change, asked.metadata.resource_version, _dropped(request, decoded))
+
+    async def patch(self, request: Request) -> Response:
+        """Change by JSON merge patch (RFC 7396)."""
+        check_type(request, (MERGE_PATCH,))
+        patch = object_of(await request.body())
+        strict = _strict(request)
+
+        def change(old: Resource) -> Resource:
+            whole = merge_patch(from_json(encode_object(old)), patch)
+            decoded: Decoded[Resource] = decode(self._served.model, whole, strict=strict)
+            _check_identity(old, decoded.obj, request.path_params["name"])
+            return decoded.obj
+
+        meta = patch.get("metadata")
+        version = meta.get("resourceVersion") if isinstance(meta, dict) else None
+        return await self._update(request, change, version if isinstance(version, str) else "", {})
+
+    async def delete(self, request: Request) -> Response:
+        """Remove the object: a Status that says so."""
+        name = request.path_params["name"]
+        await self._check_preconditions(request, name)
+        try:
+            gone = await self._served.delete(_admission(request), name, caller_of(request))
+        except Unknown:
+            raise self._missing(name) from None
+        details = {"name": name, "group": GROUP, "kind": self._served.plural, "uid": gone.uid}
+        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+        return _json(to_json(status))
+
+    async def _decode(self, request: Request) -> Decoded[Any]:
+        check_type(request, (JSON,))
+        body = object_of(await request.body())
+        return decode(self._served.model, body, strict=_strict(request))
+
+    async def _update(self, request: Request, change: Change, version: str, headers: dict[str, str]) -> Response:
+        name = request.path_params["name"]
+        try:
+            stored = await self._served.update(_admission(request), name, change, caller_of(request), version)
+        except Unknown:
+            raise self._missing(name) from None
+        return self._answer(request, stored, 200, headers)
+
+    async def _check_preconditions(self, request: Request, name: str) -> None:
+        """The uid and version that DeleteOptions name, if there are any."""
+        body = await request.body()
+        if not body:
+            return
+        wanted = object_of(body).get("preconditions")
+        found = context_of(request).store.get(self._served.kind, name)
+        if not isinstance(wanted, dict) or found is None:
+            return
+        for key, actual in (("uid", found.uid), ("resourceVersion", found.metadata.resource_version)):
+            if wanted.get(key) not in {None, actual}:
+                raise conflict(f"the precondition on {key} does not hold: read the object again")
+
+    def _missing(self, name: str) -> APIError:
+        error = not_found(f"{self._served.plural}.{GROUP}", name[:128])
+        error.details = {"name": name[:128], "group": GROUP, "kind": self._served.plural}
+        return error
+
+    def _answer(
+        self, request: Request, obj: Resource, status: int = 200, headers: dict[str, str] | None = None
+    ) -> Response:
+        """The object; one that was only rehearsed must not be taken for the version it was made from."""
+        rehearsed = text(request, "dryRun") is not None
+        return _json(encode_object(obj) if rehearsed else self._encoder.encode(obj), status, headers)
+
+
+def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, status, headers={"Cache-Control": "no-store", **(headers or {})}, media_type=JSON)
+
+
+def _admission(request: Request) -> Admission:
+    """The gate, or with `dryRun` one behind which nothing is stored."""
+    admission = admission_of(request)
+    return admission.rehearsal() if text(request, "dryRun") else admission
+
+
+def _strict(request: Request) -> bool:
+    return text(request, "fieldValidation") in {None, "Strict"}
+
+
+def _dropped(request: Request, decoded: Decoded[Any]) -> dict[str, str]:
+    """The warning about unknown fields, where the client wants one."""
+    if not decoded.dropped or text(request, "fieldValidation") != "Warn":
+        return {}
+    return warning_header(", ".join(f'unknown field "{name}"' for name in decoded.dropped))
+
+
+def _check_identity(old: Resource, asked: Resource, name: str) -> None:
+    if asked.metadata.name not in {"", name}:
+        raise bad_request("metadata.name is not the name in the path")
+    if asked.metadata.uid not in {"", old.uid}:
+        raise conflict("the object's uid is another: it was removed and created again")
+
+
+def _check_revision(request: Request, newest: int) -> None:
+    """A list that must not be older than a revision which does not exist yet cannot be served."""
+    wanted = text(request, "resourceVersion")
+    if wanted is not None and int(wanted) > newest:
+        raise APIError(504, "Timeout", "Too large resource version", headers={"Retry-After": "1"})

@@ -1,0 +1,145 @@
+"""Watching: newline-delimited events from a revision on, without a gap (Kubernetes API concepts, "Efficient detection
+of changes").
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterable
+from typing import Final
+
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from api.context import Context
+from api.errors import status_object, translate
+from api.kube.encoding import Encoder
+from api.kube.selection import Selection
+from api.messages import JSON, context_of
+from api.parameters import flag, number, text
+from api.waiting import first_of
+from controller.resources.meta import API_VERSION
+from controller.store.base import Change, ChangeType, Expired, Unavailable, Watch
+
+_BATCH: Final = 256
+_BOOKMARK_EVERY: Final = 60.0
+_SHORTEST, _LONGEST = 1800, 3600
+
+
+async def watch(request: Request, kind: str, selection: Selection, encoder: Encoder) -> StreamingResponse:
+    """The stream of events. Raises Expired (410) when the history from that revision on is gone."""
+    context = context_of(request)
+    given = text(request, "resourceVersion")
+    since = None if given in {None, "0"} else int(given or 0)
+    if since is not None:
+        async with context.store.watch(frozenset({kind}), since=since):
+            pass
+    marked = flag(request, "sendInitialEvents")
+    events = Events(
+        context=context,
+        kind=kind,
+        selection=selection,
+        encoder=encoder,
+        bookmarks=flag(request, "allowWatchBookmarks"),
+        since=None if marked else since,
+        marked=marked,
+    )
+    seconds = number(request, "timeoutSeconds") or random.randint(_SHORTEST, _LONGEST)  # noqa: S311
+    headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+    return StreamingResponse(events.stream(seconds), media_type=JSON, headers=headers)
+
+
+class Events:
+    """One watcher: what it selects, and which objects it has been told of."""
+
+    def __init__(
+        self,
+        *,
+        context: Context,
+        kind: str,
+        selection: Selection,
+        encoder: Encoder,
+        bookmarks: bool,
+        since: int | None,
+        marked: bool,
+    ) -> None:
+        """`since` None: everything that is there comes first; `marked`: a bookmark tells where that ends."""
+        self._context, self._kind = context, kind
+        self._selection, self._encoder = selection, encoder
+        self._bookmarks, self._since, self._marked = bookmarks, since, marked
+        self._told: dict[str, bool] = {}
+
+    async def stream(self, seconds: float) -> AsyncIterator[bytes]:
+        """Events until the time is up, the server stops, or history is gone."""
+        store = self._context.store
+        since = store.revision() if self._since is None else self._since
+        present = self._present(since) if self._since is None else b""
+        try:
+            async with store.watch(frozenset({self._kind}), name=self._selection.name, since=since) as cursor:
+                yield present
+                async for piece in self._changes(cursor, seconds):
+                    yield piece
+        except (Expired, Unavailable) as error:
+            yield b'{"type":"ERROR","object":%s}\n' % to_json(status_object(translate(error, kube=True)))
+
+    def _present(self, revision: int) -> bytes:
+        """Everything selected, as additions."""
+        objects = self._context.store.list(self._kind, selector=self._selection.labels).items
+        chosen = [obj for obj in objects if self._selection.has_name(obj)]
+        self._told.update((obj.name, True) for obj in chosen)
+        lines = [_event("ADDED", self._encoder.encode(obj)) for obj in chosen]
+        if self._marked:
+            lines.append(self._bookmark(revision, last_initial=True))
+        return b"".join(lines)
+
+    async def _changes(self, cursor: Watch, seconds: float) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        end, stopping = loop.time() + seconds, self._context.stopping
+        while not stopping.is_set() and (left := end - loop.time()) > 0:
+            patience = min(left, _BOOKMARK_EVERY) if self._bookmarks else left
+            batch = await self._batch(cursor, patience)
+            if batch:
+                yield b"".join(self._events(batch))
+            elif self._bookmarks:
+                yield self._bookmark(cursor.revision)
+
+    async def _batch(self, cursor: Watch, timeout: float) -> Iterable[Change]:
+        """The next changes; none when the time is up or the server stops."""
+        found: list[Change] = []
+
+        async def take() -> None:
+            found.extend(await cursor.batch(_BATCH, timeout=timeout))
+
+        await first_of(take(), self._context.stopping.wait(), timeout=timeout + 1)
+        return found
+
+    def _events(self, batch: Iterable[Change]) -> Iterable[bytes]:
+        for change in batch:
+            kind = self._type(change)
+            if kind is not None:
+                yield _event(kind, self._encoder.encode(change.obj))
+
+    def _type(self, change: Change) -> str | None:
+        """What a change is to this watcher: an object that no longer matches is gone, one that does now is new."""
+        if self._selection.everything:
+            return change.type.value
+        name, matches = change.obj.name, self._selection.matches(change.obj)
+        told = self._told.get(name, change.type is not ChangeType.ADDED)
+        if change.type is ChangeType.DELETED:
+            self._told.pop(name, None)
+            return "DELETED" if told else None
+        self._told[name] = matches
+        if matches:
+            return "MODIFIED" if told and change.type is ChangeType.MODIFIED else "ADDED"
+        return "DELETED" if told else None
+
+    def _bookmark(self, revision: int, *, last_initial: bool = False) -> bytes:
+        meta: dict[str, object] = {"resourceVersion": str(revision)}
+        if last_initial:
+            meta["annotations"] = {"k8s.io/initial-events-end": "true"}
+        obj = {"kind": self._kind, "apiVersion": API_VERSION, "metadata": meta}
+        return _event("BOOKMARK", to_json(obj))
+
+
+def _event(kind: str, obj: bytes) -> bytes:
+    return b'{"type":"%s","object":%s}\n' % (kind.encode(), obj)
