@@ -1,0 +1,164 @@
+"""The composition root: builds the parts, starts them in order, stops them in reverse.
+
+    store → controllers → event stream → HTTP          up
+    HTTP and streams → controllers → store             down
+
+Nothing else in the project builds these parts, and none of them knows who built it.
+"""
+
+import asyncio
+import gc
+import os
+import random
+import socket
+from contextlib import AsyncExitStack
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from api.app import build_app
+from api.context import Context
+from api.http import Server, configure, listen
+from api.layers import wrap
+from api.logs import configure as configure_logs
+from api.stream import Broadcaster
+from api.traffic import Traffic
+from controller.announce import announce
+from controller.config import Loaded
+from controller.contacts import Contacts
+from controller.controllers import Controllers, Parts
+from controller.installed import Installed
+from controller.metrics import Metrics
+from controller.runtime import failpoint
+from controller.runtime.clock import SystemClock
+from controller.settings import Settings
+from controller.store.base import Store, Unavailable
+from controller.store.open import open_store
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_FILE = "vendetta.db"
+GC_THRESHOLDS = (50_000, 50, 1000)
+
+
+class StartError(Exception):
+    """The server cannot start; the message says why and what to do."""
+
+
+def run(loaded: Loaded) -> int:
+    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 after a clean stop. Raises StartError."""
+    configure_logs(loaded.settings.logging)
+    for warning in loaded.warnings:
+        log.warning("configuration", warning=warning)
+    listener = _listen(loaded.settings)
+    with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(loaded.settings, loaded.source, listener))
+    return 0
+
+
+def package_version() -> str:
+    """The version of the installed package."""
+    try:
+        return version("vendetta")
+    except PackageNotFoundError:
+        return "0+checkout"
+
+
+async def _serve(settings: Settings, source: Path | None, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    async with AsyncExitStack() as stack:
+        context = await _build(settings, frozenset({port}), stack)
+        app = wrap(build_app(context), context)
+        stack.push_async_callback(_cancel, asyncio.create_task(context.broadcaster.run(), name="stream"))
+        await context.controllers.start()
+        stack.push_async_callback(context.controllers.aclose)
+        _warn(settings)
+        _settle_memory()
+        log.info("serving", host=host, port=port, store=settings.registry.provider, config=str(source or "defaults"))
+        await Server(configure(app, settings), context.stopping).serve([listener])
+        log.info("stopping")
+
+
+async def _build(settings: Settings, local_ports: frozenset[int], stack: AsyncExitStack) -> Context:
+    clock, contacts, metrics, traffic = SystemClock(), Contacts(), Metrics(), Traffic()
+    stopping = asyncio.Event()
+    fail_here = failpoint.from_environment(os.environ)
+    store = await _open(settings, clock, fail_here)
+    stack.push_async_callback(store.aclose)
+    installed = Installed(settings.transports)
+    stack.push_async_callback(installed.aclose)
+    controllers = Controllers(
+        Parts(
+            store=store,
+            settings=settings,
+            clock=clock,
+            contacts=contacts,
+            metrics=metrics,
+            transports=installed,
+            known_hosts=installed.known_hosts,
+            local_ports=local_ports,
+            failpoint=fail_here,
+            rng=random.Random(),  # noqa: S311 - spreads probes in time
+        )
+    )
+    broadcaster = Broadcaster(
+        store=store, contacts=contacts, clock=clock, settings=settings.websocket, traffic=traffic, stopping=stopping
+    )
+    return Context(
+        settings=settings,
+        store=store,
+        clock=clock,
+        contacts=contacts,
+        metrics=metrics,
+        broadcaster=broadcaster,
+        controllers=controllers,
+        version=package_version(),
+        stopping=stopping,
+        traffic=traffic,
+    )
+
+
+async def _open(settings: Settings, clock: SystemClock, fail_here: failpoint.Failpoint) -> Store:
+    registry = settings.registry
+    dsn = registry.dsn or (DEFAULT_FILE if registry.provider == "sqlite" else None)
+    try:
+        store = open_store(registry.provider, dsn, clock=clock, announce=announce, failpoint=fail_here)
+        await store.start()
+    except Unavailable as error:
+        raise StartError(str(error)) from error
+    return store
+
+
+def _listen(settings: Settings) -> socket.socket:
+    where = f"{settings.server.host}:{settings.server.port}"
+    try:
+        return listen(settings)
+    except OSError as error:
+        raise StartError(
+            f"cannot listen on {where}: {error.strerror or error}; "
+            "stop what uses that port, or choose another with --port or server.port"
+        ) from error
+
+
+def _warn(settings: Settings) -> None:
+    if settings.auth.enabled:
+        return
+    if settings.auth.allow_insecure_remote:
+        log.warning("authentication is off and remote callers are admitted: whoever reaches the port owns the fleet")
+    else:
+        log.warning("authentication is off: only callers on this machine are admitted; set auth.enabled for others")
+
+
+def _settle_memory() -> None:
+    """What lives now lives for good: keep the collector from walking it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+

@@ -1,0 +1,184 @@
+"""The work queue, the worker pool, the loops and failpoints, in virtual time."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from controller.runtime.loops import Supervisor
+from controller.runtime.queue import WorkQueue
+from controller.runtime.reconcile import Result, TerminalError
+from controller.runtime.worker import WorkerPool
+from tests.support.virtualtime import VirtualClock, run
+
+
+def test_a_key_waits_once_however_often_it_is_added() -> None:
+    """Adding is idempotent until the key is taken."""
+
+    async def scenario() -> None:
+        queue = WorkQueue()
+        for _ in range(5):
+            queue.add("a")
+        queue.add("b")
+        assert (await queue.get(1), await queue.get(1), await queue.get(1)) == ("a", "b", None)
+
+    run(scenario())
+
+
+def test_a_key_added_during_its_work_runs_once_more_and_never_twice_at_a_time() -> None:
+    """The second round comes after `done`, not before."""
+
+    async def scenario() -> None:
+        queue = WorkQueue()
+        queue.add("a")
+        assert await queue.get(1) == "a"
+        queue.add("a")
+        queue.add("a")
+        assert await queue.get(1) is None
+        queue.done("a")
+        assert await queue.get(1) == "a"
+        queue.done("a")
+        assert await queue.get(1) is None
+
+    run(scenario())
+
+
+def test_the_earliest_of_several_times_counts() -> None:
+    """add_after keeps the earliest time; add is at once and drops the timer."""
+
+    async def scenario() -> None:
+        loop, queue = asyncio.get_running_loop(), WorkQueue()
+        queue.add_after("a", 10)
+        queue.add_after("a", 3)
+        queue.add_after("a", 20)
+        assert await queue.get(60) == "a"
+        assert loop.time() == pytest.approx(3)
+        queue.done("a")
+        assert await queue.get(60) is None
+
+    run(scenario())
+
+
+def test_failures_wait_longer_each_time_and_no_longer_than_the_limit() -> None:
+    """Exponential back-off for each key; forget starts anew."""
+
+    async def scenario() -> None:
+        queue = WorkQueue()
+        delays = [queue.retry("a") for _ in range(12)]
+        assert delays[0] < 0.5 < delays[3] < delays[6]
+        assert max(delays) <= 30.2
+        queue.forget("a")
+        assert queue.retry("a") < 0.5
+        queue.close()
+
+    run(scenario())
+
+
+class Recorder:
+    """A reconciler that fails as told and counts."""
+
+    def __init__(self, failures: int = 0, error: type[Exception] = RuntimeError) -> None:
+        self.calls: Counter[str] = Counter()
+        self.under_way: Counter[str] = Counter()
+        self.most = 0
+        self.failures, self.error = failures, error
+
+    async def reconcile(self, name: str) -> Result:
+        """Take a second."""
+        self.calls[name] += 1
+        self.under_way[name] += 1
+        assert self.under_way[name] == 1
+        self.most = max(self.most, self.under_way.total())
+        await asyncio.sleep(1)
+        self.under_way[name] -= 1
+        if self.calls[name] <= self.failures:
+            raise self.error("not yet")
+        return Result()
+
+
+async def work(recorder: Recorder, keys: list[str], seconds: float, workers: int = 4) -> Counter[str]:
+    """Let a pool work for a while; how its reconciles ended."""
+    ended: Counter[str] = Counter()
+    queue = WorkQueue()
+    pool = WorkerPool("Thing", queue, recorder, workers, lambda outcome, _: ended.update([outcome]))
+    supervisor = Supervisor(VirtualClock())
+    for key in keys:
+        queue.add(key)
+    supervisor.start("pool", pool.round)
+    await asyncio.sleep(seconds)
+    await supervisor.aclose()
+    await pool.drain(1)
+    return ended
+
+
+def test_so_many_workers_and_no_more() -> None:
+    """The pool's size bounds the reconciles under way."""
+
+    async def scenario() -> None:
+        recorder = Recorder()
+        ended = await work(recorder, [f"k{i}" for i in range(20)], 30)
+        assert ended == Counter(success=20)
+        assert recorder.most == 4
+
+    run(scenario())
+
+
+def test_errors_are_tried_again_and_terminal_ones_are_not() -> None:
+    """Any exception backs off; TerminalError waits for a change."""
+
+    async def scenario() -> None:
+        assert await work(Recorder(failures=3), ["a"], 60) == Counter(error=3, success=1)
+        assert await work(Recorder(failures=3, error=TerminalError), ["a"], 60) == Counter(terminal=1)
+
+    run(scenario())
+
+
+def test_a_broken_loop_is_started_again_and_a_hanging_one_is_named() -> None:
+    """Loops publish progress; `stuck` names those without it."""
+
+    async def scenario() -> None:
+        rounds: Counter[str] = Counter()
+
+        async def breaks() -> None:
+            rounds["breaks"] += 1
+            if rounds["breaks"] < 4:
+                raise RuntimeError("broken")
+            await asyncio.sleep(5)
+
+        async def hangs() -> None:
+            await asyncio.Event().wait()
+
+        supervisor = Supervisor(VirtualClock(), lambda name: rounds.update([f"{name} progressed"]))
+        supervisor.start("breaks", breaks)
+        supervisor.start("hangs", hangs)
+        await asyncio.sleep(50)
+        assert supervisor.stuck() == []
+        await asyncio.sleep(50)
+        assert supervisor.stuck() == ["hangs"]
+        assert rounds["breaks progressed"] > 10
+        await supervisor.aclose()
+
+    run(scenario())
+
+
+def test_a_failpoint_ends_the_process_at_its_nth_passage() -> None:
+    """VENDETTA_FAILPOINT=name:3 passes twice and then ends the process as SIGKILL does."""
+    script = (
+        "import os\n"
+        "from controller.runtime.failpoint import from_environment\n"
+        "here = from_environment(os.environ)\n"
+        "for i in range(5): print(i, flush=True); here('other'); here('there')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "VENDETTA_FAILPOINT": "there:3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert done.stdout.split() == ["0", "1", "2"]
