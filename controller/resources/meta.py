@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from controller.resources.types import Model, Text, Timestamp
 
@@ -40,7 +40,13 @@ def _labels(labels: dict[str, str]) -> dict[str, str]:
     return labels
 
 
-Labels = Annotated[dict[str, str], AfterValidator(_labels)]
+_LABELS_SCHEMA = {
+    "type": "object",
+    "propertyNames": {"pattern": rf"^(?:{_DNS_LABEL}(?:\.{_DNS_LABEL})*/)?{_NAME}$", "maxLength": 317},
+    "additionalProperties": {"type": "string", "pattern": rf"^(?:{_NAME})?$"},
+}
+
+Labels = Annotated[dict[str, str], AfterValidator(_labels), WithJsonSchema(_LABELS_SCHEMA)]
 """String to string, in Kubernetes' label syntax."""
 
 

@@ -20,7 +20,11 @@ def _path_component(ref: str) -> str:
     return ref
 
 
-CredentialRef = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_path_component)]
+CredentialRef = Annotated[
+    str,
+    Field(min_length=1, max_length=255, json_schema_extra={"pattern": r"^(?!\.{1,2}$)[^/\u0000]+$"}),
+    AfterValidator(_path_component),
+]
 
 
 class TransportSpec(Model):
@@ -52,7 +56,7 @@ class HTTPCheck(Model):
     """A check by an HTTP request."""
 
     path: Text = "/"
-    status: tuple[int, ...] = ()
+    status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = ()
 
 
 class Check(Model):

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from controller.duration import format_duration, parse_duration
@@ -25,7 +25,10 @@ def rfc3339(at: datetime) -> str:
 def _aware(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise ValueError("a time needs a zone: write it like 2026-01-13T18:17:00Z")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is outside the years 1 to 9999") from None
 
 
 def _duration(value: Any, info: ValidationInfo) -> Any:
@@ -40,7 +43,7 @@ def _duration(value: Any, info: ValidationInfo) -> Any:
 NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 COMMAND_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
-Text = Annotated[str, AfterValidator(_no_nul)]
+Text = Annotated[str, AfterValidator(_no_nul), Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})]
 """Any text without NUL."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
@@ -55,7 +58,8 @@ Nanoseconds = Annotated[
     int,
     BeforeValidator(_duration),
     PlainSerializer(format_duration, return_type=str),
-    Field(ge=0, le=2**63 - 1, json_schema_extra={"type": "string", "examples": ["1m30s"]}),
+    Field(ge=0, le=2**63 - 1),
+    WithJsonSchema({"type": "string", "format": "go-duration", "examples": ["1m30s"]}),
 ]
 """A length of time: a Go duration string outside (`2h30m15s`, contract A-3), integer nanoseconds inside."""
 
