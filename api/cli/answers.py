@@ -1,15 +1,17 @@
 """What the server's answers mean: good ones become JSON, bad ones one sentence (shared by both HTTP clients)."""
 
+import os
+import socket
 from typing import Any, Final
 
 import httpx2
 
 from api.cli.connection import Connection
-from api.cli.errors import CLIError, Conflict, Expired, Failed, NotFound, Unreachable
+from api.cli.errors import CLIError, Conflict, Expired, Failed, NotFound, Refused, Unreachable
 
 _ERRORS: Final[dict[int, type[CLIError]]] = {
-    401: Unreachable,
-    403: Unreachable,
+    401: Refused,
+    403: Refused,
     404: NotFound,
     409: Conflict,
     410: Expired,
@@ -81,7 +83,8 @@ def _reason(error: Exception) -> str:
     """The system's own words for it, from the bottom of the chain."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror.lower() if "onnect" in cause.strerror else cause.strerror
+        if isinstance(cause, OSError) and cause.errno:
+            # asyncio puts addresses into strerror, name look-ups have numbers of their own
+            return (cause.strerror if isinstance(cause, socket.gaierror) else os.strerror(cause.errno)) or str(cause)
         cause = cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__

@@ -39,3 +39,7 @@ class Unreachable(CLIError):
     """No answer, or no admission."""
 
     exit_code = 3
+
+
+class Refused(Unreachable):
+    """The server answers, but not to us."""

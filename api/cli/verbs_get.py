@@ -1,0 +1,153 @@
+"""`get`, `describe`, `delete`: looking at objects, and removing them."""
+
+import json
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from api.cli.client import Client
+from api.cli.describe import described
+from api.cli.errors import CLIError, Expired, Misused, NotFound
+from api.cli.invocation import Invocation
+from api.cli.kinds import Kind, kind_and_names, name_of, title
+from api.cli.manifests import read
+from api.cli.output import Format, Shape, Table, say, say_json, show_list, show_one, warn
+from api.cli.tables import Object
+from api.escape import escape
+from controller.strictyaml import write_document
+
+Selector = Annotated[str, typer.Option("--selector", "-l", help="Label selector: `env=dev,tier in (a,b)`.")]
+Words = Annotated[list[str], typer.Argument(metavar="KIND [NAME]…", help="nodes | commands, and names.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(get)
+    app.command()(describe)
+    app.command()(delete)
+
+
+def get(
+    context: typer.Context,
+    what: Words,
+    selector: Selector = "",
+    output: Annotated[Format, typer.Option("--output", "-o", help="How to show it.")] = Format.TABLE,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on and show every change.")] = False,
+) -> None:
+    """List nodes or commands, or show the ones named.
+
+    Examples: `vendetta get nodes -l env=dev -o wide` · `vendetta get node build-01 -o yaml` ·
+    `vendetta get commands -w`
+    """
+    kind, names = kind_and_names(what)
+    if names and selector:
+        raise Misused("give names or a selector, not both")
+    with context.ensure_object(Invocation).client() as client:
+        if watch:
+            _watch(client, kind, names, selector, output)
+        elif len(names) == 1:
+            show_one(client.get(kind, names[0]), kind, output)
+        elif names:
+            show_list([client.get(kind, name) for name in names], kind, output)
+        else:
+            show_list(client.list(kind, selector)["items"], kind, output)
+
+
+def _watch(client: Client, kind: Kind, names: list[str], selector: str, form: Format) -> None:
+    """List, then show each change; a broken watch goes on where it was, an outdated one lists again."""
+    table = Table(kind, wide=form is Format.WIDE)
+    version = ""
+    while True:
+        if not version:
+            listed = client.list(kind, selector)
+            version = listed["metadata"]["resourceVersion"]
+            _show_change([o for o in listed["items"] if not names or name_of(o) in names], form, table)
+        try:
+            for event, obj in client.watch(kind, version, selector):
+                version = obj["metadata"]["resourceVersion"]
+                if event != "BOOKMARK" and (not names or name_of(obj) in names):
+                    _show_change([obj], form, table)
+        except Expired:
+            version = ""
+        time.sleep(0.2)  # a server that ends each watch at once is not asked without a pause
+
+
+def _show_change(items: list[Object], form: Format, table: Table) -> None:
+    if form in {Format.TABLE, Format.WIDE}:
+        table.show(items)
+        return
+    for item in items:
+        if form is Format.JSON:
+            say(json.dumps(item, ensure_ascii=False))  # one line each, for programs that read lines
+        elif form is Format.YAML:
+            say("---\n" + write_document(item).rstrip("\n"))
+        else:
+            say(escape(title(item)))
+
+
+def describe(
+    context: typer.Context,
+    what: Words,
+    selector: Selector = "",
+    output: Annotated[Shape, typer.Option("--output", "-o", help="For people, or for programs.")] = Shape.TEXT,
+) -> None:
+    """Show everything about nodes or commands, for people.
+
+    Example: `vendetta describe node build-01`
+    """
+    kind, names = kind_and_names(what)
+    with context.ensure_object(Invocation).client() as client:
+        items = [client.get(kind, name) for name in names] or client.list(kind, selector)["items"]
+    if output is Shape.JSON:
+        say_json(items)
+    else:
+        sys.stdout.write("\n\n".join(described(item) for item in items) + "\n" if items else "")
+        if not items:
+            warn(f"no {kind.plural} found")
+
+
+def delete(
+    context: typer.Context,
+    what: Annotated[list[str] | None, typer.Argument(metavar="[KIND NAME…]", help="What to remove.")] = None,
+    file: Annotated[list[str] | None, typer.Option("--file", "-f", help="Manifests: a file, a folder, `-`.")] = None,
+    ignore_not_found: Annotated[
+        bool, typer.Option("--ignore-not-found", help="It is fine when it is gone already.")
+    ] = False,
+    output: Annotated[Shape, typer.Option("--output", "-o", help="For people, or for programs.")] = Shape.TEXT,
+) -> None:
+    """Remove nodes or commands: those named, or those in manifests.
+
+    Examples: `vendetta delete node build-01` · `vendetta delete -f nodes/`
+    """
+    if bool(what) == bool(file):
+        raise Misused("give KIND NAME… or -f FILE")
+    if file:
+        targets = [(manifest.kind, manifest.name) for manifest in read(file)]
+    else:
+        kind, names = kind_and_names(what or [])
+        if not names:
+            raise Misused(f"name the {kind.plural} to remove")
+        targets = [(kind, name) for name in names]
+    with context.ensure_object(Invocation).client() as client:
+        _delete_each(client, targets, output, ignore_not_found=ignore_not_found)
+
+
+def _delete_each(client: Client, targets: list[tuple[Kind, str]], shape: Shape, *, ignore_not_found: bool) -> None:
+    """Remove all that can be removed; what cannot is told, and the first such error ends the command."""
+    failure: CLIError | None = None
+    gone: list[str] = []
+    for kind, name in targets:
+        try:
+            client.delete(kind, name)
+        except NotFound as error:
+            failure = failure if ignore_not_found else failure or error
+            continue
+        gone.append(f"{kind.singular}/{name}")
+        if shape is Shape.TEXT:
+            say(escape(f"{gone[-1]} deleted"))
+    if shape is Shape.JSON:
+        say_json({"deleted": gone})
+    if failure is not None:
+        raise failure

@@ -1,0 +1,73 @@
+"""`cordon`, `uncordon`, `node trust`, `wait`: what one does to a node."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from api.cli.answers import json_of
+from api.cli.invocation import Invocation
+from api.cli.kinds import NODES
+from api.cli.output import Shape, say, say_json
+from api.escape import escape
+
+Names = Annotated[list[str], typer.Argument(metavar="NODE…", help="Names of nodes.")]
+Output = Annotated[Shape, typer.Option("--output", "-o", help="For people, or for programs.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(cordon)
+    app.command()(uncordon)
+    node = typer.Typer(help="Things that only nodes have.", no_args_is_help=True)
+    node.command()(trust)
+    app.add_typer(node, name="node")
+
+
+def cordon(context: typer.Context, names: Names, output: Output = Shape.TEXT) -> None:
+    """Deliver nothing new to these nodes; what runs there goes on.
+
+    Example: `vendetta cordon build-01`
+    """
+    _set_unschedulable(context, names, output, unschedulable=True)
+
+
+def uncordon(context: typer.Context, names: Names, output: Output = Shape.TEXT) -> None:
+    """Deliver to these nodes again.
+
+    Example: `vendetta uncordon build-01`
+    """
+    _set_unschedulable(context, names, output, unschedulable=False)
+
+
+def _set_unschedulable(context: typer.Context, names: list[str], output: Shape, *, unschedulable: bool) -> None:
+    patch = {"spec": {"unschedulable": unschedulable}}
+    with context.ensure_object(Invocation).client() as client:
+        nodes = []
+        for name in names:
+            nodes.append(client.patch(NODES, name, patch))
+            if output is Shape.TEXT:
+                say(escape(f"node/{name} {'cordoned' if unschedulable else 'uncordoned'}"))
+    if output is Shape.JSON:
+        say_json(nodes)
+
+
+def trust(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
+    fingerprint: Annotated[str, typer.Option(help="The key's fingerprint: SHA256:…, as the node's owner tells it.")],
+    output: Output = Shape.TEXT,
+) -> None:
+    """Trust the host key that a node presents now, after it has changed.
+
+    Compare the fingerprint with the machine itself (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`) first.
+
+    Example: `vendetta node trust build-01 --fingerprint SHA256:…`
+    """
+    with context.ensure_object(Invocation).client() as client:
+        path = f"/api/v1/nodes/{quote(name, safe='')}/trust"
+        node = json_of(client.request("POST", path, body={"fingerprint": fingerprint}), client.url)
+    if output is Shape.JSON:
+        say_json(node)
+    else:
+        say(escape(f"node/{name} trusts {fingerprint}"))
