@@ -1,11 +1,14 @@
-"""The application: every face's route table, put together. The layers around it are in `api.server`."""
+"""The application: every face's route table, put together. The layers around it are in `api.layers`."""
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api import health, metrics, stream
+from api.auth import routes as auth_routes
 from api.context import Context
+from api.docs import documented
 from api.errors import render, translate
 from api.kube.routes import PATHS as KUBE
 from api.routing import MAX_BODY, Path, routes
@@ -14,9 +17,12 @@ from controller.admission import Admission
 
 
 def build_app(context: Context) -> Starlette:
-    """The router over all paths; handlers find `context` and `admission` at `app.state`."""
+    """The router over all paths; handlers find `context` and `admission` at `app.state`.
+
+    Raises ValueError where `websocket.path` collides with another path (contract A-8).
+    """
     app = Starlette(
-        routes=routes(paths(context)),
+        routes=[*routes(paths(context)), *stream.websocket_routes(context)],
         exception_handlers={HTTPException: _refused, Exception: _failed},
         max_body_size=MAX_BODY,
     )
@@ -32,9 +38,16 @@ def build_app(context: Context) -> Starlette:
 
 
 def paths(context: Context) -> tuple[Path, ...]:
-    """All paths of all faces."""
-    del context
-    return (*FLAT, *KUBE)
+    """All paths of all faces, and those that document them."""
+    others = [p for face in (auth_routes, health, metrics) for p in face.paths(context)]
+    every = documented(
+        (*FLAT, *KUBE, *others, *stream.paths(context)),
+        version=context.version,
+        auth=context.settings.auth.enabled,
+    )
+    path = context.settings.websocket.path
+    stream.refuse_collision(path, [p.template for p in every if p.tag != "events"])
+    return every
 
 
 async def _refused(request: Request, error: Exception) -> Response:

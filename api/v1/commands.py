@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import bad_request
+from api.layers import allow_time
 from api.messages import admission_of, answer, caller_of, context_of, etag, read_body, warning
 from api.parameters import text
 from api.v1.bodies import Body, CommandRequest, ResultReport
@@ -32,6 +33,7 @@ async def send_command(request: Request) -> Response:
     context = context_of(request)
     seconds = _wait_seconds(request, command.spec.params, context.settings)
     if seconds > 0 and not command.ended:
+        allow_time(request.scope, seconds + MARGIN / SECOND)
         command = await until_ended(context.store, command, seconds, context.stopping)
     return _result(command, _ignored(body))
 

@@ -171,7 +171,6 @@ COMMAND_PATHS: Final = (
                     ),
                 ),
                 responses={200: _ENDED, 202: _ACCEPTED},
-                stream=True,  # it waits by its own rule, which `wait` may take beyond write_timeout
             ),
         },
     ),

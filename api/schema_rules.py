@@ -1,0 +1,105 @@
+"""Schemas as pydantic makes them, completed: rules that only validators know, and forms that readers understand."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from controller.duration import format_duration
+from controller.resources.command import SUPPORTED_TYPES
+from controller.resources.meta import API_VERSION
+
+Schema = dict[str, Any]
+
+GO_DURATION: Final = "go-duration"
+_ENV_NAME: Final = "^(?!VENDETTA_)[A-Za-z_][A-Za-z0-9_]{0,127}$"
+
+
+def apply(schema: Schema, name: str = "") -> Schema:
+    """The schema, completed; `name` is the component's."""
+    completed: Schema = _walk(schema)
+    for known, complete in _RULES.items():
+        if name.removesuffix("-Input").removesuffix("-Output").rpartition("__")[2] == known:
+            completed = complete(completed)
+    return completed
+
+
+def _walk(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_walk(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    walked = {key: _walk(value) for key, value in schema.items() if not _is_title(key, value)}
+    return _default_as_text(_keys_by_name(walked))
+
+
+def _is_title(key: str, value: Any) -> bool:
+    """Titles that pydantic derives from names say nothing."""
+    return key == "title" and isinstance(value, str)
+
+
+def _keys_by_name(schema: Schema) -> Schema:
+    """A map whose keys follow one pattern, with no others allowed."""
+    patterns = schema.get("patternProperties")
+    if not isinstance(patterns, dict) or len(patterns) != 1 or "additionalProperties" in schema:
+        return schema
+    (pattern, values), *_ = patterns.items()
+    pattern = _ENV_NAME if pattern == _ENV_NAME.replace("(?!VENDETTA_)", "") else pattern
+    rest = {key: value for key, value in schema.items() if key != "patternProperties"}
+    return {**rest, "propertyNames": {"pattern": pattern}, "additionalProperties": values}
+
+
+def _default_as_text(schema: Schema) -> Schema:
+    if schema.get("format") == GO_DURATION and isinstance(schema.get("default"), int):
+        return {**schema, "default": format_duration(schema["default"])}
+    return schema
+
+
+def _given(name: str, **rule: Any) -> Schema:
+    """That the property is there, and not null or empty."""
+    return {"required": [name], "properties": {name: rule}}
+
+
+def _command(schema: Schema) -> Schema:
+    """`type` is a known one; there is an action or a program."""
+    properties = {**schema["properties"], "type": {"type": "string", "enum": [*SUPPORTED_TYPES], "default": "exec"}}
+    program = _given("params", **_given("argv", type="array"))
+    return {**schema, "properties": properties, "anyOf": [_given("action", minLength=1), program]}
+
+
+def _params(schema: Schema) -> Schema:
+    """A program has a name, and runs without a shell."""
+    argv = schema["properties"]["argv"]
+    rules: list[Schema] = [
+        {**s, "minItems": 1, "prefixItems": [{"type": "string", "minLength": 1}]} if s.get("type") == "array" else s
+        for s in argv["anyOf"]
+    ]
+    both = {"required": ["argv", "shell"], "properties": {"argv": {"type": "array"}, "shell": {"type": "string"}}}
+    return {**schema, "properties": {**schema["properties"], "argv": {**argv, "anyOf": rules}}, "not": both}
+
+
+def _one_transport(schema: Schema) -> Schema:
+    """Either `transport` or `transports`."""
+    some = {"type": "array", "minItems": 1}
+    both = {
+        "required": ["transport", "transports"],
+        "properties": {"transport": {"type": "object"}, "transports": some},
+    }
+    return {**schema, "not": both}
+
+
+def _resource(schema: Schema) -> Schema:
+    """The version is fixed; the status is the server's, whatever a client writes there."""
+    properties = {**schema["properties"], "apiVersion": {"type": "string", "enum": [API_VERSION]}}
+    return {**schema, "properties": properties}
+
+
+_RULES: Final[dict[str, Callable[[Schema], Schema]]] = {
+    "CommandRequest": _command,
+    "CommandSpec": _command,
+    "FlatParams": _params,
+    "CommandParams": _params,
+    "NodeRegistration": _one_transport,
+    "NodeChange": _one_transport,
+    "NodeSpec": _one_transport,
+    "Node": _resource,
+    "Command": _resource,
+}
