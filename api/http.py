@@ -82,7 +82,7 @@ def configure(app: ASGIApp, settings: Settings) -> LimitedConfig:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server. On a signal, and on `stop`, `stopping` is set first: streams end themselves before it does."""
+    """uvicorn's server. On a signal, and on `stop`, `stopping` is set first: streams end themselves before it."""
 
     def __init__(self, config: LimitedConfig, stopping: asyncio.Event) -> None:
         super().__init__(config)

@@ -108,8 +108,8 @@ class Front:
             await self._app(scope, receive, exchange.send)
         except OSError:
             pass  # the peer has gone
-        except Exception as error:
-            log.error("a WebSocket failed by a fault of the server", exc_info=error)
+        except Exception:
+            log.exception("a WebSocket failed by a fault of the server")
             await send({"type": "websocket.close", "code": 1011})
 
     def _account(self, scope: Scope, exchange: "_Exchange", seconds: float) -> None:
