@@ -14,7 +14,7 @@ from typing import Protocol, assert_never
 
 from pydantic import BaseModel, ValidationError
 
-from controller.resources.meta import Resource
+from controller.resources.meta import ObjectMeta, Resource
 from controller.resources.scheme import KINDS, encode
 from controller.store.base import (
     AlreadyExists,
@@ -179,18 +179,20 @@ class _Draft:
     def _update(self, obj: Resource) -> Resource:
         meta = obj.metadata
         old = self._current(obj.kind, meta.name, meta.resource_version, meta.uid)
-        new = _stamped(
-            obj,
-            self.revision + 1,
-            uid=old.metadata.uid,
-            creation_timestamp=old.metadata.creation_timestamp,
-            generation=old.metadata.generation,
-        )
-        if _alike(new, _stamped(old, self.revision + 1)):
+        kept = old.metadata
+        stamps = {
+            "uid": kept.uid,
+            "creation_timestamp": kept.creation_timestamp,
+            "generation": kept.generation,
+            "resource_version": kept.resource_version,
+        }
+        new = _with_metadata(obj, meta.model_copy(update=stamps))
+        differing = _first_difference(new, old)
+        if differing is None:
             return old
-        if not _alike(getattr(new, "spec", None), getattr(old, "spec", None)):
-            new = _stamped(new, self.revision + 1, generation=old.metadata.generation + 1)
-        return self._record(ChangeType.MODIFIED, old, new)
+        if differing == "spec" or not _alike(getattr(new, "spec", None), getattr(old, "spec", None)):
+            stamps["generation"] = kept.generation + 1
+        return self._record(ChangeType.MODIFIED, old, _stamped(obj, self.revision + 1, **stamps))
 
     def _delete(self, operation: Delete) -> None:
         old = self._current(operation.kind, operation.name, operation.version, operation.uid)
@@ -253,7 +255,11 @@ class _Draft:
 
 def _stamped(obj: Resource, revision: int, **stamps: object) -> Resource:
     """The object with the metadata that the server sets."""
-    metadata = obj.metadata.model_copy(update={**stamps, "resource_version": str(revision)})
+    stamps["resource_version"] = str(revision)
+    return _with_metadata(obj, obj.metadata.model_copy(update=stamps))
+
+
+def _with_metadata(obj: Resource, metadata: ObjectMeta) -> Resource:
     return obj.model_copy(update={"metadata": metadata})
 
 
@@ -270,15 +276,21 @@ def _checked(obj: Resource) -> bytes:
     return body
 
 
-def _alike(a: BaseModel | None, b: BaseModel | None) -> bool:
+def _first_difference(a: Resource, b: Resource) -> str | None:
+    """The name of a field that is stored otherwise; the status comes first, it is what changes most."""
+    for field in reversed(type(a).model_fields):
+        if not _alike(getattr(a, field), getattr(b, field)):
+            return field
+    return None
+
+
+def _alike(a: object, b: object) -> bool:
     """Whether they are stored alike. Equality alone would take True for 1, bytes alone heed the order of a map."""
     if a is b:
         return True
-    if a is None or b is None or a != b:
-        return False
-    left, right = a.model_dump_json(), b.model_dump_json()
-    return left == right or _canonical(left) == _canonical(right)
+    return a == b and _canonical(a) == _canonical(b)
 
 
-def _canonical(body: str) -> str:
-    return json.dumps(json.loads(body), sort_keys=True)
+def _canonical(value: object) -> str:
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return json.dumps(plain, sort_keys=True)

@@ -75,6 +75,7 @@ class Writer:
         self._now = now
         self._failpoint = failpoint
         self._loop = asyncio.get_running_loop()
+        self._turn: list[tuple[int, Staged]] = []
         self._queue: deque[tuple[int, Staged]] = deque()
         self._wake = threading.Condition()
         self._stopping = False
@@ -92,10 +93,13 @@ class Writer:
         return await self._loaded
 
     def submit(self, attempt: int, staged: Staged) -> None:
-        """Have a write committed, after all those submitted before."""
-        with self._wake:
-            self._queue.append((attempt, staged))
-            self._wake.notify()
+        """Have a write committed, after all those submitted before.
+
+        It is handed over at the end of this turn of the loop: what others submit in the same turn comes along.
+        """
+        self._turn.append((attempt, staged))
+        if len(self._turn) == 1:
+            self._loop.call_soon(self._hand_over)
 
     async def stop(self) -> None:
         """Commit what was submitted, then end."""
@@ -106,9 +110,16 @@ class Writer:
 
     def stop_soon(self) -> None:
         """The same, without waiting for it."""
+        self._hand_over()
         with self._wake:
             self._stopping = True
             self._wake.notify()
+
+    def _hand_over(self) -> None:
+        with self._wake:
+            self._queue.extend(self._turn)
+            self._wake.notify()
+        self._turn.clear()
 
     def _run(self) -> None:
         """The thread: open, serve, close."""

@@ -1,5 +1,7 @@
 """Selectors: the grammar of `kubectl -l`, and errors that show where."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,10 +89,8 @@ def test_what_does_not_parse_says_where(text: str, message: str) -> None:
 @given(st.text(alphabet="ab=!(),<> \tinotin.-/5é\0", max_size=30))
 def test_any_text_parses_or_is_refused(text: str) -> None:
     """Nothing but SelectorError comes out."""
-    try:
+    with suppress(SelectorError):
         Selector.parse(text).matches(ENV)
-    except SelectorError as error:
-        assert "selector" in str(error)
 
 
 KEYS = st.sampled_from(["a", "b", "in", "x.y/z"])

@@ -119,9 +119,9 @@ async def store(tmp_path: Path, trap: Trap) -> AsyncIterator[Store]:
 
 
 async def test_writes_that_wait_together_share_a_commit(store: Store, trap: Trap) -> None:
-    """A hundred writers at once: far fewer commits."""
+    """A hundred writers in one turn of the loop: one commit, or two when the first went ahead."""
     await asyncio.gather(*(create(store, node(f"n{n}")) for n in range(100)))
-    assert trap.commits <= 10
+    assert trap.commits <= 2
 
 
 async def test_a_failed_commit_undoes_all_that_is_not_stored(store: Store, trap: Trap) -> None:
