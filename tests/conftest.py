@@ -1,11 +1,15 @@
 """Fixtures for the whole suite: real SSH servers on loopback, a key to open them, a proxy to disturb them."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 
 from tests.support.keys import KeyPair, make_key_pair
 from tests.support.nodes import DropbearFactory, DropbearNode, Farm, SshdFactory, find_program
+from tests.support.oddservers import OddServerFactory, start_odd_server
+from tests.support.proxy import Proxy
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +40,23 @@ def dropbear(farm: Farm) -> DropbearFactory:
     if reason := DropbearNode.missing():
         pytest.skip(reason)
     return farm.dropbear
+
+
+@pytest.fixture
+async def odd_server() -> AsyncIterator[OddServerFactory]:
+    """Start SSH servers that misbehave: `server = await odd_server(refuse_channels=True)`."""
+    async with AsyncExitStack() as stack:
+        yield partial(start_odd_server, stack)
+
+
+@pytest.fixture
+async def proxy() -> AsyncIterator[Callable[[int], Awaitable[Proxy]]]:
+    """Put a proxy in front of a port: `between = await proxy(node.port)`, then `between.stall()` and so on."""
+    async with AsyncExitStack() as stack:
+
+        async def start(port: int) -> Proxy:
+            made = Proxy(port)
+            stack.push_async_callback(made.aclose)
+            return await made.start()
+
+        yield start

@@ -10,22 +10,27 @@ from transports.errors import ConnectionLost
 
 _HIGH_WATER = 1024 * 1024
 _ERROR_TEXT = 512
+_LINGER = 0.25
 
 
 class ExecChannel(asyncssh.SSHClientSession[bytes]):
     """Bytes in and out of one `exec` request. Standard error is dropped but for its first 512 bytes.
 
-    `ended` is called once, when the node has closed the channel and its place is free again.
+    `was_open`: the node admitted the channel. `heard`: anything came back on it, standard error included. `ended`
+    is called once, when the node has closed the channel and its place is free again.
     """
 
     def __init__(self, ended: Callable[[], None]) -> None:
         self.error_text = b""
         self.was_open = False
+        self.heard = False
         self._ended = ended
+        self._loop = asyncio.get_running_loop()
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
         self._held = False
+        self._discard = False
         self._eof = False
         self._gone = False
         self._failure: Exception | None = None
@@ -42,9 +47,13 @@ class ExecChannel(asyncssh.SSHClientSession[bytes]):
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         """Keep what arrived, and let the peer wait when that becomes too much."""
+        self.heard = True
         if datatype is not None:
             self.error_text += data[: _ERROR_TEXT - len(self.error_text)]
-            return
+        elif not self._discard:
+            self._keep(data)
+
+    def _keep(self, data: bytes) -> None:
         self._chunks.append(data)
         self._buffered += len(data)
         if self._buffered > _HIGH_WATER and self._channel and not self._held:
@@ -60,7 +69,7 @@ class ExecChannel(asyncssh.SSHClientSession[bytes]):
 
     def pause_writing(self) -> None:
         """The peer takes no more for now."""
-        self._writer = asyncio.get_running_loop().create_future()
+        self._writer = self._loop.create_future()
 
     def resume_writing(self) -> None:
         """The peer takes more again."""
@@ -96,7 +105,7 @@ class ExecChannel(asyncssh.SSHClientSession[bytes]):
                 raise self._lost()
             if self._eof or self._gone:
                 return b""
-            self._reader = asyncio.get_running_loop().create_future()
+            self._reader = self._loop.create_future()
             await self._reader
         return self._take(n)
 
@@ -117,16 +126,27 @@ class ExecChannel(asyncssh.SSHClientSession[bytes]):
             self._channel.write_eof()
 
     async def aclose(self) -> None:
-        """Close at once, idempotently; does not wait for the node to agree."""
-        self.close()
+        """Take no more and send no more; idempotent, does not wait.
 
-    def close(self) -> None:
-        """The same, for who cannot wait."""
-        if self._channel is not None:
-            self._channel.close()
+        The command gets a moment to end by itself before the channel is torn down: sshd and dropbear both take
+        a while to forget a channel whose command was still there when it was closed.
+        """
+        if self._channel is None or self._discard:
+            return
+        self._discard = True
         self._chunks.clear()
         self._eof = True
         _wake(self._reader)
+        if self._held or self._channel.is_closing():
+            self.close()
+        else:
+            self._channel.write_eof()
+            self._loop.call_later(_LINGER, self.close)
+
+    def close(self) -> None:
+        """Tear it down now."""
+        if self._channel is not None:
+            self._channel.close()
 
     async def wait_ended(self) -> None:
         """Return once the node has closed the channel too."""

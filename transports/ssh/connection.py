@@ -11,13 +11,13 @@ import asyncssh
 from asyncssh.auth import KbdIntPrompts, KbdIntResponse
 
 from transports.base import Credential, Endpoint, HostKeyPolicy
-from transports.errors import AuthFailed, EndpointInvalid, TransportError
+from transports.errors import AuthFailed, EndpointInvalid, TransportError, Unreachable
 from transports.ssh import algorithms
 from transports.ssh.addresses import dial, resolve
 from transports.ssh.credentials import Identities, Identity
 from transports.ssh.hostkeys import HostKeys, host_keys_of, public_line
 from transports.ssh.quickack import QuickAcks
-from transports.ssh.translation import Foreign, connect_error, place
+from transports.ssh.translation import Foreign, connect_error, place, rule_for
 
 MAX_HOPS = 5
 _KEEPALIVE_MISSES = 3
@@ -36,6 +36,17 @@ class Client(asyncssh.SSHClient):
         self.lost: Callable[[], None] | None = None
         self._password = password
         self._asked = False
+        self._ssh: asyncssh.SSHClientConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        """The TCP connection is there."""
+        self._ssh = conn
+
+    @property
+    def negotiating(self) -> bool:
+        """Whether the peer has introduced itself, but no algorithms are agreed on yet."""
+        known = self._ssh and self._ssh.get_extra_info("server_version")
+        return bool(known) and self._ssh is not None and not self._ssh.get_extra_info("send_cipher")
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """Whether this host key is good."""
@@ -140,7 +151,7 @@ class Connector:
             async with asyncio.timeout(endpoint.connect_timeout):
                 ssh = await _connect(endpoint, below, acks, options)
         except Foreign as exc:
-            raise _failure(exc, endpoint, host_keys, identity) from exc
+            raise _failure(exc, endpoint, client, identity) from exc
         return Connection(ssh, client, below)
 
     def _options(
@@ -228,10 +239,18 @@ def _name_the_process() -> None:
         os.environ["LOGNAME"] = "vendetta"
 
 
-def _failure(exc: Exception, endpoint: Endpoint, host_keys: HostKeys, identity: Identity | None) -> TransportError:
+def _failure(exc: Exception, endpoint: Endpoint, client: Client, identity: Identity | None) -> TransportError:
     if isinstance(exc, asyncssh.HostKeyNotVerifiable):
-        return host_keys.mismatch(place(endpoint))
+        return client.host_keys.mismatch(place(endpoint))
     error = connect_error(exc, endpoint)
     if isinstance(error, AuthFailed) and identity:
         return AuthFailed(f"{error} (the key tried was {identity})")
+    if isinstance(exc, (asyncssh.ConnectionLost, ConnectionError)) and client.negotiating:
+        # sshd just hangs up when it has nothing in common with us, and tells only its own log.
+        return Unreachable(
+            f"{error} (it ended before algorithms were agreed on; {rule_for(_NOTHING_IN_COMMON).advice})"
+        )
     return error
+
+
+_NOTHING_IN_COMMON = asyncssh.KeyExchangeFailed("")

@@ -6,14 +6,15 @@ from collections.abc import Callable
 
 from transports.errors import Busy
 
-_PROBE_AFTER = 60.0
-_PATIENCE = 10.0
+_PROBE_AFTER = 30.0
+_LEAST = 2
+"""The runner holds one channel for good: with no second one nobody would find out that there is room again."""
 
 
 class ChannelGate:
     """Counts channels, makes the next one wait, and learns the server's own limit (sshd's MaxSessions).
 
-    A refusal lowers the limit to what was open at that moment; a minute without one raises it by one.
+    A refusal lowers the limit to what was open at that moment; half a minute without one raises it by one.
     """
 
     def __init__(self, maximum: int, *, clock: Callable[[], float]) -> None:
@@ -24,7 +25,7 @@ class ChannelGate:
         self._lowered = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def enter(self, *, patience: float = _PATIENCE) -> None:
+    async def enter(self, *, patience: float) -> None:
         """Take a place, first come first served. Raises `Busy` when none is free within `patience` seconds."""
         self._probe()
         if self.open < self.limit:
@@ -66,6 +67,6 @@ class ChannelGate:
 
     def refused(self) -> None:
         """The node refused the channel that a place was taken for: learn from it, and give the place back."""
-        self.limit = max(1, min(self.limit, self.open - 1))
+        self.limit = max(_LEAST, min(self.limit, self.open - 1))
         self._lowered = self._clock()
         self.leave()

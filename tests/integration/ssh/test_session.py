@@ -1,0 +1,462 @@
+"""Sessions over real servers: commands run, output is exact, and nothing that breaks is taken for success."""
+
+import asyncio
+import gc
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from tests.integration.ssh.conftest import Connect
+from tests.support.keys import make_key_pair
+from tests.support.nodes import Node, SshdFactory
+from tests.support.oddservers import OddServerFactory
+from tests.support.proxy import Proxy
+from tests.support.runs import collect, ended, new_run, request, run
+from transports.base import Credential, Endpoint, HostKeyPolicy, RunState, StartRequest
+from transports.errors import Busy, ConnectionLost, EndpointInvalid, TransportError, Unreachable
+from transports.ssh.transport import SSHTransport
+
+PutProxy = Callable[[int], Awaitable[Proxy]]
+
+
+@pytest.fixture(
+    params=[pytest.param("sshd", marks=pytest.mark.sshd), pytest.param("dropbear", marks=pytest.mark.dropbear)]
+)
+async def node(request: pytest.FixtureRequest) -> Node:
+    """A node with either server."""
+    start = request.getfixturevalue(request.param)
+    made: Node = await start()
+    return made
+
+
+async def test_a_session_knows_what_it_is_connected_to(connect: Connect, node: Node) -> None:
+    session = await connect(node.endpoint())
+    assert session.info.host_key == node.host_key
+    boot_id = await asyncio.to_thread(Path("/proc/sys/kernel/random/boot_id").read_text)
+    assert session.info.boot_id == boot_id.strip()
+    assert (await session.probe()).boot_id == session.info.boot_id
+    assert not session.closed
+
+
+async def test_a_command_runs_and_its_exit_code_comes_back(connect: Connect, node: Node) -> None:
+    session = await connect(node.endpoint())
+    status, out, err = await run(session, "echo out; echo err >&2; exit 3")
+    assert (status.state, status.exit_code, out, err) == (RunState.DONE, 3, b"out\n", b"err\n")
+
+
+async def test_twenty_megabytes_of_any_bytes_arrive_exactly(connect: Connect, node: Node) -> None:
+    session = await connect(node.endpoint())
+    status, out, err = await run(session, "head -c 20000000 /dev/urandom | tee \"$HOME/copy\"; printf '\\377\\0' >&2")
+    assert status.exit_code == 0
+    assert err == b"\xff\0"
+    copy = await asyncio.to_thread((node.home / "copy").read_bytes)
+    assert (len(out), hashlib.sha256(out).digest()) == (20_000_000, hashlib.sha256(copy).digest())
+
+
+async def test_a_large_script_and_its_input_arrive_exactly(connect: Connect, node: Node) -> None:
+    session = await connect(node.endpoint())
+    stdin = bytes(range(256)) * 4000
+    script = b"#" + b"x" * 300_000 + b"\ncat\n"
+    _, out, _ = await run(session, script, stdin=stdin)
+    assert out == stdin
+
+
+async def test_killed_server_processes_lose_nothing(connect: Connect, node: Node) -> None:
+    asked = request("i=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1)); sleep 0.005; done; exit 4")
+    first = await connect(node.endpoint())
+    lost = asyncio.Event()
+    first.on_close = lost.set
+    await first.start(asked)
+    await asyncio.sleep(0.3)
+    head, _ = await collect(first, await first.status(asked.run))
+    node.kill_sessions()
+    async with asyncio.timeout(5):
+        await lost.wait()
+    assert first.closed
+    with pytest.raises(ConnectionLost):
+        await first.status(asked.run)
+    second = await connect(node.endpoint())
+    status = await ended(second, asked.run)
+    tail, _ = await collect(second, status, stdout=len(head))
+    assert (status.state, status.exit_code) == (RunState.DONE, 4)
+    assert head + tail == b"".join(b"line %d\n" % i for i in range(400))
+
+
+async def test_forty_runs_at_once_on_one_connection(connect: Connect, node: Node) -> None:
+    session = await connect(node.endpoint())
+
+    async def one(number: int) -> bytes:
+        _, out, _ = await run(session, f"head -c {number * 1000} /dev/zero; echo {number}")
+        return out
+
+    outputs = await asyncio.gather(*(one(number) for number in range(40)))
+    assert outputs == [b"\0" * (number * 1000) + f"{number}\n".encode() for number in range(40)]
+    assert session.gate.open <= 8
+
+
+async def test_a_session_leaves_no_task_and_no_channel_behind(connect: Connect, node: Node) -> None:
+    before = asyncio.all_tasks()
+    session = await SSHTransport().connect(node.endpoint())
+    for _ in range(30):
+        await run(session, "echo x; exit 1")
+    assert session.gate.open == 1
+    closed: list[bool] = []
+    session.on_close = lambda: closed.append(session.closed)
+    await asyncio.gather(session.aclose(), session.aclose())
+    await session.aclose()
+    await asyncio.sleep(0.05)
+    assert closed == [True]
+    assert session.gate.open == 0
+    assert asyncio.all_tasks() - before == set()
+    assert await _gone(node)
+
+
+async def _gone(node: Node) -> bool:
+    for _ in range(100):
+        if not node.session_pids():
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+@pytest.mark.sshd
+async def test_cancelled_verbs_leave_no_channel_behind(connect: Connect, sshd: SshdFactory) -> None:
+    node = await sshd()
+    session = await connect(node.endpoint())
+    status, _, _ = await run(session, "head -c 3000000 /dev/zero")
+    for delay in (0, 0.001, 0.002, 0.004, 0.008):
+        for _ in range(4):
+            task = asyncio.create_task(session.read(status.run, stdout=0, stderr=0, limit=1 << 21))
+            await asyncio.sleep(delay)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    async with asyncio.timeout(10):
+        while session.gate.open > 1:  # noqa: ASYNC110 - there is nobody to tell us
+            await asyncio.sleep(0.02)
+    assert len((await collect(session, status))[0]) == 3_000_000
+
+
+@pytest.mark.sshd
+@pytest.mark.parametrize("sessions", [2, 3])
+async def test_a_servers_own_limit_is_learned(connect: Connect, sshd: SshdFactory, sessions: int) -> None:
+    node = await sshd(config=[f"MaxSessions {sessions}"])
+    session = await connect(node.endpoint())
+
+    async def one(number: int) -> bytes:
+        _, out, _ = await run(session, f"head -c 100000 /dev/zero; echo {number}")
+        return out[-3:]
+
+    outputs = await asyncio.gather(*(one(number) for number in range(10, 30)))
+    assert outputs == [f"{number}\n".encode() for number in range(10, 30)]
+    assert 2 <= session.gate.limit <= sessions
+    assert (await asyncio.to_thread(node.log.read_text)).count("no more sessions") <= 5
+
+
+@pytest.mark.sshd
+async def test_one_channel_is_enough_for_small_commands_and_large_ones_are_told_why(
+    connect: Connect, sshd: SshdFactory
+) -> None:
+    node = await sshd(config=["MaxSessions 1"])
+    session = await connect(node.endpoint())
+    assert (await run(session, "echo small"))[1] == b"small\n"
+    with pytest.raises(Busy, match=r"MaxSessions|no further channel"):
+        await run(session, "head -c 100000 /dev/zero")
+    assert (await run(session, "echo small"))[1] == b"small\n"
+
+
+@pytest.mark.sshd
+async def test_a_black_hole_is_noticed_by_keepalive(connect: Connect, sshd: SshdFactory, proxy: PutProxy) -> None:
+    node = await sshd()
+    between = await proxy(node.port)
+    session = await connect(node.endpoint(port=between.port), keepalive_interval=0.1)
+    lost = asyncio.Event()
+    session.on_close = lost.set
+    pending = asyncio.create_task(session.start(request("sleep 30"), wait=30))
+    await asyncio.sleep(0.2)
+    between.stall()
+    began = time.monotonic()
+    async with asyncio.timeout(5):
+        await lost.wait()
+        with pytest.raises(ConnectionLost):
+            await pending
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.sshd
+async def test_a_cut_connection_fails_what_is_pending_at_once(
+    connect: Connect, sshd: SshdFactory, proxy: PutProxy
+) -> None:
+    node = await sshd()
+    between = await proxy(node.port)
+    session = await connect(node.endpoint(port=between.port))
+    pending = [asyncio.create_task(session.start(request("sleep 30"), wait=30)) for _ in range(5)]
+    await asyncio.sleep(0.2)
+    between.cut()
+    async with asyncio.timeout(2):
+        results = await asyncio.gather(*pending, return_exceptions=True)
+    assert {type(result) for result in results} == {ConnectionLost}
+    assert session.closed
+
+
+@pytest.mark.sshd
+async def test_a_connection_cut_at_any_moment_of_connecting_is_a_clear_failure(
+    connect: Connect, sshd: SshdFactory, proxy: PutProxy
+) -> None:
+    node = await sshd()
+    between = await proxy(node.port)
+    outcomes = set()
+    for step in range(40):
+        cutter = asyncio.get_running_loop().call_later(step * 0.003, between.cut)
+        try:
+            await (await SSHTransport().connect(node.endpoint(port=between.port))).aclose()
+            outcomes.add("connected")
+        except TransportError as error:
+            outcomes.add(type(error).__name__)
+        cutter.cancel()
+    assert outcomes <= {"connected", "Unreachable"}
+    assert "Unreachable" in outcomes
+
+
+@pytest.mark.sshd
+async def test_a_stall_while_connecting_is_bounded_and_may_pass(
+    connect: Connect, sshd: SshdFactory, proxy: PutProxy
+) -> None:
+    node = await sshd()
+    between = await proxy(node.port)
+    before = asyncio.all_tasks()
+    for moment in (0.0, 0.01, 0.03, 0.05, 0.07):
+        staller = asyncio.get_running_loop().call_later(moment, between.stall)
+        began = time.monotonic()
+        with suppress(Unreachable):
+            await (await SSHTransport().connect(node.endpoint(port=between.port, connect_timeout=0.5))).aclose()
+        assert time.monotonic() - began < 4
+        staller.cancel()
+        between.resume()
+        between.cut()
+    await asyncio.sleep(0.1)
+    assert {task for task in asyncio.all_tasks() - before if "proxy" not in task.get_name()} == set()
+
+
+@pytest.mark.sshd
+async def test_through_a_jump_host(connect: Connect, sshd: SshdFactory) -> None:
+    gate, node = await sshd(), await sshd()
+    session = await connect(node.endpoint(jump=gate.endpoint()))
+    _, out, _ = await run(session, 'echo "$HOME"')
+    assert out == f"{node.home}\n".encode()
+    assert session.info.host_key == node.host_key
+    lost = asyncio.Event()
+    session.on_close = lost.set
+    gate.kill_sessions()
+    async with asyncio.timeout(5):
+        await lost.wait()
+
+
+@pytest.mark.sshd
+async def test_each_hop_has_its_own_credential_and_host_key(
+    connect: Connect, sshd: SshdFactory, tmp_path: Path
+) -> None:
+    other = make_key_pair(tmp_path / "other")
+    gate, node = await sshd(key=other), await sshd()
+    session = await connect(node.endpoint(jump=gate.endpoint()))
+    with pytest.raises(TransportError, match="no credential was accepted"):
+        await connect(node.endpoint(jump=gate.endpoint(credential=node.key.credential)))
+    with pytest.raises(TransportError, match="is not the trusted one"):
+        await connect(node.endpoint(jump=gate.endpoint(host_keys=(node.host_key,))))
+    await session.aclose()
+    assert await _gone(gate)
+    assert await _gone(node)
+
+
+@pytest.mark.sshd
+async def test_a_jump_host_that_does_not_forward_is_named(connect: Connect, sshd: SshdFactory) -> None:
+    gate, node = await sshd(config=["AllowTcpForwarding no"]), await sshd()
+    with pytest.raises(Unreachable, match="AllowTcpForwarding"):
+        await connect(node.endpoint(jump=gate.endpoint()))
+
+
+@pytest.mark.sshd
+async def test_endless_jumping_is_refused(connect: Connect, sshd: SshdFactory) -> None:
+    node = await sshd()
+    endpoint = node.endpoint()
+    for _ in range(6):
+        endpoint = node.endpoint(jump=endpoint)
+    with pytest.raises(EndpointInvalid, match="jump hosts"):
+        await connect(endpoint)
+
+
+@pytest.mark.sshd
+async def test_a_login_that_prints_noise_still_works(connect: Connect, sshd: SshdFactory) -> None:
+    noise = "ForceCommand echo 'Welcome to the machine'; printf noise; exec /bin/sh -c \"$SSH_ORIGINAL_COMMAND\""
+    node = await sshd(config=[noise, "Banner /etc/passwd"])
+    session = await connect(node.endpoint())
+    assert (await run(session, "echo fine"))[1] == b"fine\n"
+
+
+@pytest.mark.sshd
+@pytest.mark.parametrize(
+    "shell", ["/bin/sh", "/bin/bash", "/usr/bin/zsh", "/usr/bin/fish", "/usr/bin/tcsh", "/usr/bin/mksh"]
+)
+async def test_any_login_shell_will_do(connect: Connect, sshd: SshdFactory, shell: str) -> None:
+    if not Path(shell).exists():  # noqa: ASYNC240 - once, before anything runs
+        pytest.skip(f"{shell} is not installed")
+    node = await sshd(login_shell=shell)
+    session = await connect(node.endpoint())
+    assert (await run(session, 'echo "a  b"; exit 2'))[1] == b"a  b\n"
+
+
+@pytest.mark.sshd
+async def test_a_new_key_is_accepted_and_reported_by_the_other_policies(connect: Connect, sshd: SshdFactory) -> None:
+    node = await sshd()
+    for policy in (HostKeyPolicy.ACCEPT_NEW, HostKeyPolicy.INSECURE):
+        session = await connect(node.endpoint(host_key_policy=policy, host_keys=()))
+        assert session.info.host_key == node.host_key
+
+
+@pytest.mark.sshd
+async def test_a_server_with_several_keys_shows_the_pinned_one(
+    connect: Connect, sshd: SshdFactory, tmp_path: Path
+) -> None:
+    rsa = make_key_pair(tmp_path / "rsa", algorithm="ssh-rsa")
+    node = await sshd(config=[f"HostKey {rsa.path}"])
+    for pinned in (rsa.public, node.host_key):
+        session = await connect(node.endpoint(host_keys=(pinned,)))
+        assert session.info.host_key == pinned
+
+
+@pytest.mark.sshd
+async def test_a_host_certificate_of_a_pinned_authority_is_good(
+    connect: Connect, sshd: SshdFactory, tmp_path: Path
+) -> None:
+    authority = asyncssh.generate_private_key("ssh-ed25519")
+    certificate = tmp_path / "host-cert.pub"
+    node = await sshd(config=[f"HostCertificate {certificate}"])
+    pin = "@cert-authority " + authority.export_public_key("openssh").decode()
+    for principal, good in (("127.0.0.1", True), ("elsewhere", False)):
+        key = asyncssh.import_public_key(node.host_key)
+        made = authority.generate_host_certificate(key, "id", principals=[principal]).export_certificate()
+        await asyncio.to_thread(certificate.write_bytes, made)
+        await node.restart()
+        if good:
+            assert (await connect(node.endpoint(host_keys=(pin,)))).info.host_key == node.host_key
+        else:
+            with pytest.raises(TransportError, match="host key"):
+                await connect(node.endpoint(host_keys=(pin,)))
+
+
+@pytest.mark.sshd
+@pytest.mark.parametrize("algorithm", ["ssh-rsa", "ecdsa-sha2-nistp256", "ssh-ed25519"])
+async def test_keys_of_every_usual_type_log_in(
+    connect: Connect, sshd: SshdFactory, tmp_path: Path, algorithm: str
+) -> None:
+    node = await sshd(key=make_key_pair(tmp_path / "key", algorithm=algorithm))
+    await connect(node.endpoint())
+
+
+@pytest.mark.sshd
+async def test_a_user_certificate_logs_in(connect: Connect, sshd: SshdFactory, tmp_path: Path) -> None:
+    authority = make_key_pair(tmp_path / "authority")
+    key = make_key_pair(tmp_path / "key")
+    trusted = tmp_path / "trusted"
+    await asyncio.to_thread(trusted.write_text, authority.public)
+    node = await sshd(config=[f"TrustedUserCAKeys {trusted}"])
+    signer = asyncssh.import_private_key(authority.private)
+    made = signer.generate_user_certificate(asyncssh.import_public_key(key.public), "id", principals=[node.user])
+    await connect(
+        node.endpoint(credential=Credential(private_key=key.private, certificate=made.export_certificate()))
+    )
+
+
+@pytest.mark.parametrize("interactive", [False, True])
+async def test_a_password_is_shown_to_the_pinned_server_only(
+    connect: Connect, odd_server: OddServerFactory, *, interactive: bool
+) -> None:
+    right, wrong = [
+        await odd_server(password="s3cret", only_interactive=interactive, banner="\x1b[31mhello\xff")
+        for _ in range(2)
+    ]
+
+    def endpoint(port: int, password: str) -> Endpoint:
+        return Endpoint(
+            node="odd",
+            address=right.address,
+            port=port,
+            user="me",
+            credential=Credential(password=password),
+            host_key_policy=HostKeyPolicy.STRICT,
+            host_keys=(right.host_key,),
+            connect_timeout=2,
+        )
+
+    with pytest.raises(TransportError, match="is not the trusted one"):
+        await connect(endpoint(wrong.port, "s3cret"))
+    assert wrong.visitors.passwords == []
+    with pytest.raises(TransportError, match="no credential was accepted") as refused:
+        await connect(endpoint(right.port, "wr0ng"))
+    assert "wr0ng" not in str(refused.value)
+    with pytest.raises(TransportError, match="runner"):
+        await connect(endpoint(right.port, "s3cret"))
+    assert right.visitors.passwords == ["wr0ng", "s3cret"]
+    assert len(right.visitors.commands) == 1
+
+
+async def test_a_server_that_refuses_channels_is_not_a_success(
+    connect: Connect, odd_server: OddServerFactory
+) -> None:
+    server = await odd_server(refuse_channels=True)
+    key = asyncssh.generate_private_key("ssh-ed25519").export_private_key("openssh")
+    with pytest.raises(Unreachable, match="not even one channel"):
+        await connect(
+            Endpoint(
+                node="odd", address="127.0.0.1", port=server.port, user="me", credential=Credential(private_key=key)
+            )
+        )
+
+
+@pytest.mark.sshd
+async def test_nothing_of_the_servers_own_user_is_used(
+    connect: Connect, sshd: SshdFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ".ssh"
+    folder.mkdir()
+    witness = tmp_path / "ran"
+    (folder / "config").write_text(f"Host *\n  ProxyCommand touch {witness}; false\n  User nobody\n")
+    (folder / "known_hosts").write_text("* ssh-ed25519 AAAA\n")
+    (folder / "id_ed25519").write_text("garbage")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    node = await sshd()
+    await connect(node.endpoint())
+    assert not await asyncio.to_thread(witness.exists)
+
+
+@pytest.mark.sshd
+async def test_many_idle_sessions_are_small(connect: Connect, sshd: SshdFactory) -> None:
+    node = await sshd()
+    transport = SSHTransport()
+    await (await transport.connect(node.endpoint())).aclose()
+    gc.collect()
+    before = _resident()
+    sessions = await asyncio.gather(*(transport.connect(node.endpoint()) for _ in range(40)))
+    gc.collect()
+    each = (_resident() - before) / len(sessions)
+    await asyncio.gather(*(session.aclose() for session in sessions))
+    assert each < 200_000
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.sshd
+async def test_a_request_delivered_twice_runs_once_over_two_sessions(connect: Connect, sshd: SshdFactory) -> None:
+    node = await sshd()
+    one, other = await asyncio.gather(connect(node.endpoint()), connect(node.endpoint()))
+    asked = StartRequest(run=new_run(), script=b'echo x >>"$HOME/witness"; sleep 0.2')
+    await asyncio.gather(one.start(asked, wait=5), other.start(asked, wait=5))
+    assert (await ended(other, asked.run)).exit_code == 0
+    assert await asyncio.to_thread((node.home / "witness").read_text) == "x\n"

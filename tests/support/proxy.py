@@ -1,0 +1,75 @@
+"""A TCP proxy between a client and a node that can be told to misbehave."""
+
+import asyncio
+from contextlib import suppress
+
+
+class Proxy:
+    """Listens on a loopback port and passes everything on to `port`, until it is told otherwise.
+
+    stall()   nothing passes any more in either direction, but the connections stay: a black hole
+    resume()  what was held back passes, and all the rest
+    cut()     every connection ends at once
+    delay     seconds that each piece waits before it is passed on
+    """
+
+    def __init__(self, port: int) -> None:
+        self.address = "127.0.0.1"
+        self.port = 0
+        self.delay = 0.0
+        self.accepted = 0
+        self._target = port
+        self._open = asyncio.Event()
+        self._open.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> "Proxy":
+        """Begin to listen."""
+        self._server = await asyncio.start_server(self._accept, self.address, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        node_reader, node_writer = await asyncio.open_connection(self.address, self._target)
+        self._writers |= {writer, node_writer}
+        for source, sink in ((reader, node_writer), (node_reader, writer)):
+            task = asyncio.create_task(self._pump(source, sink), name="proxy pump")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await source.read(65536):
+                await asyncio.sleep(self.delay)
+                await self._open.wait()
+                sink.write(data)
+                await sink.drain()
+        await self._open.wait()
+        sink.close()
+
+    def stall(self) -> None:
+        """Become a black hole."""
+        self._open.clear()
+
+    def resume(self) -> None:
+        """Pass everything again."""
+        self._open.set()
+
+    def cut(self) -> None:
+        """Reset every connection that is open now."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def aclose(self) -> None:
+        """Stop listening and end everything."""
+        if self._server:
+            self._server.close()
+        self.cut()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
