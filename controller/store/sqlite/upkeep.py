@@ -20,6 +20,8 @@ class Upkeep:
         self._age = age
         self.compacted = read_compacted(connection)
         self._oldest = self._first_stamp()
+        self.output_to_forget = True
+        """Whether a command with output may have been deleted. At the start nobody knows."""
 
     def compact(self, newest: int, now: datetime) -> bool:
         """Drop one bite of history that is too much or too old. Returns whether anything was dropped."""
@@ -39,8 +41,11 @@ class Upkeep:
 
     def forget_output(self) -> bool:
         """Drop one bite of a deleted command's output. Returns whether there was any."""
+        if not self.output_to_forget:
+            return False
         row = self._connection.execute("SELECT id FROM logs WHERE command IS NULL LIMIT 1").fetchone()
         if row is None:
+            self.output_to_forget = False
             return False
         (log,) = row
         upto = self._end_of_output_bite(log)

@@ -140,9 +140,11 @@ class Writer:
         upkeep = Upkeep(connection, limit=self._limits.history, age=self._limits.age)
         self._report(self._opened, loaded)
         more = True
-        while (batch := self._take(0 if more else _IDLE)) is not None:
-            if batch:
-                self._commit(connection, batch)
+        while (taken := self._take(0 if more else _IDLE)) is not None:
+            batch = [staged for attempt, staged in taken if attempt > self._failed_attempt]
+            if batch and not self._commit(connection, batch):
+                self._failed_attempt = taken[-1][0]
+            upkeep.output_to_forget |= any(None in staged.outputs.values() for staged in batch)
             more = self._keep_up(upkeep)
 
     def _take(self, patience: float) -> Sequence[tuple[int, Staged]] | None:
@@ -156,22 +158,19 @@ class Writer:
             self._queue.clear()
             return batch
 
-    def _commit(self, connection: sqlite3.Connection, taken: Sequence[tuple[int, Staged]]) -> None:
+    def _commit(self, connection: sqlite3.Connection, batch: Sequence[Staged]) -> bool:
         """One commit for all of them, or a report of failure."""
-        batch = [staged for attempt, staged in taken if attempt > self._failed_attempt]
-        if not batch:
-            return
         try:
             with transaction(connection):
                 store(connection, batch)
                 self._failpoint("store.before-commit")
         except Exception as error:
-            self._failed_attempt = taken[-1][0]
             self._report(self._owner.failed, error)
-            return
+            return False
         self._failpoint("store.after-commit")
         self._newest = max([self._newest, *(c.entry.change.revision for staged in batch for c in staged.changes)])
         self._report(self._owner.committed, len(batch))
+        return True
 
     def _keep_up(self, upkeep: Upkeep) -> bool:
         """One bite of cleaning up. Returns whether there may be more to do at once."""

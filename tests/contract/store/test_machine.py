@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from controller.store.base import (
     Operation,
     Store,
     Stream,
+    Unavailable,
     Update,
 )
 from tests.contract.store.conftest import BACKENDS
@@ -54,7 +55,8 @@ class _StoreMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.tmp = Path(tempfile.mkdtemp(prefix="store-"))
         self.backend = BACKENDS[self.provider](SetClock(), self.tmp)
-        self.store: Store = self.backend.open()
+        self.failing = False
+        self.store: Store = self.backend.open(failpoint=self.failpoint)
         self.objects: dict[str, Resource] = {}
         self.output: dict[str, list[tuple[Stream, bytes]]] = {}
         self.history: list[tuple[str, str, str]] = []
@@ -150,6 +152,26 @@ class _StoreMachine(RuleBasedStateMachine):
             for obj in self.write(Create(obj=command(one)), Create(obj=command(other))):
                 self.stored(obj, ChangeType.ADDED)
 
+    @precondition(lambda self: self.backend.durable)
+    @rule(name=NAMES, data=st.binary(min_size=1, max_size=5))
+    def fail_to_write(self, name: str, data: bytes) -> None:
+        """Two writes, one on top of the other, share a commit that fails: nothing has changed."""
+        old = self.objects.get(name)
+        first: Operation = Create(obj=command(name))
+        if old is not None:
+            first = append(old.uid, self.store.output_sizes(old.uid)[0], data)
+        self.failing = True
+        outcomes = self.run(self.each_alone(first, Delete(kind="Command", name=name)))
+        self.failing = False
+        assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable]
+
+    async def each_alone(self, *operations: Operation) -> Sequence[object]:
+        return await asyncio.gather(*(self.store.write(one) for one in operations), return_exceptions=True)
+
+    def failpoint(self, name: str) -> None:
+        if self.failing and name == "store.before-commit":
+            raise OSError(28, "No space left on device")
+
     @rule()
     def begin_list(self) -> None:
         page = self.store.list("Command", limit=1)
@@ -167,7 +189,7 @@ class _StoreMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         uid = self.store.uid
         self.run(self.store.aclose())
-        self.store = self.backend.open()
+        self.store = self.backend.open(failpoint=self.failpoint)
         self.run(self.store.start())
         assert self.store.uid == uid
         self.pages.clear()

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ import pytest
 from controller.runtime.clock import SystemClock
 from controller.store.base import AlreadyExists, Create, Delete, Store, Unavailable, Update
 from controller.store.open import open_store
+from controller.store.sqlite.file import DatabaseFile
 from tests.contract.store.objects import append, at_version, command, create, labelled, node
 
 WRITER = """
@@ -90,11 +91,55 @@ def killed(path: str, prefix: str, after: float) -> dict[str, str]:
     return told
 
 
+SUICIDE = """
+import asyncio, os, signal, sys
+from controller.runtime.clock import SystemClock
+from controller.store.base import Create
+from controller.store.open import open_store
+from tests.contract.store.objects import node
+
+def failpoint(name):
+    if name == sys.argv[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+async def main():
+    store = open_store("sqlite", sys.argv[1], clock=SystemClock(), failpoint=failpoint)
+    await store.start()
+    await store.write(Create(obj=node("a")), Create(obj=node("b")))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("failpoint", "there"), [("store.before-commit", []), ("store.after-commit", ["a", "b"])])
+async def test_death_around_a_commit_leaves_all_or_nothing(tmp_path: Path, failpoint: str, there: list[str]) -> None:
+    """Before it nothing is stored, after it everything, although nobody was told."""
+    path = str(tmp_path / "db")
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", SUICIDE, path, failpoint)
+    assert await child.wait() == -signal.SIGKILL
+    store = open_store("sqlite", path, clock=SystemClock())
+    await store.start()
+    assert [obj.name for obj in store.list("Node").items] == there
+    assert store.revision() == len(there)
+    await store.aclose()
+
+
+def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    """WAL with synchronous FULL: NORMAL would lose the last commits in a power cut."""
+    file = DatabaseFile(tmp_path / "db")
+    file.acquire()
+    with closing(file.connect()) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    file.release()
+
+
 class Trap:
     """A failpoint that fails when it is set, and counts."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
+        self.fatal = False
         self.commits = 0
 
     def __call__(self, name: str) -> None:
@@ -103,6 +148,8 @@ class Trap:
             if self.error is not None:
                 raise self.error
             self.commits += 1
+        elif self.fatal:
+            raise RuntimeError("a mistake")
 
 
 @pytest.fixture
@@ -170,6 +217,16 @@ async def test_output_of_a_failed_write_is_not_there(store: Store, trap: Trap) -
     assert store.output_sizes(uid) == (0, 0)
     await store.write(append(uid, 0, b"abc"))
     assert store.output_sizes(uid) == (3, 0)
+
+
+async def test_a_writer_that_dies_takes_nobody_with_it_into_waiting(store: Store, trap: Trap) -> None:
+    """Should its thread end by a mistake of ours, writers are told so, now and later; reads go on."""
+    kept = await create(store, node("kept"))
+    trap.fatal = True
+    for name in ("a", "b"):
+        with pytest.raises(Unavailable, match="writer has ended"):
+            await create(store, node(name))
+    assert store.get("Node", "kept") == kept
 
 
 @contextmanager
