@@ -99,7 +99,7 @@ def _objects(document: Document) -> Iterator[tuple[KeyPath, Any]]:
 def _checked(file: str, document: Document, place: KeyPath, data: Any, problems: list[str]) -> Manifest | None:
     from api.cli.schema import check  # noqa: PLC0415 - the models take their time to load; most commands do without
 
-    wanted = _without_what_is_the_servers(data)
+    wanted = _without_nulls(_without_what_is_the_servers(data))
     resource, found = check(wanted)
     problems.extend(f"{file}:{document.line_of((*place, *inner))}: {message}" for inner, message in found)
     if resource is None:
@@ -109,7 +109,7 @@ def _checked(file: str, document: Document, place: KeyPath, data: Any, problems:
     return Manifest(
         kind=next(kind for kind in KINDS if kind.name == wanted["kind"]),
         name=resource.name,
-        data=_without_nulls(usual),
+        data=usual,
         origin=f"{file}:{document.line_of(place)}",
     )
 
@@ -125,9 +125,9 @@ def _without_what_is_the_servers(data: Any) -> Any:
 
 
 def _without_nulls(data: Any) -> Any:
-    """Null in a manifest means that the field is not given; in a merge patch it would mean removal."""
+    """Null in a manifest means that the field is not given, while in a merge patch it would mean removal."""
     if isinstance(data, dict):
         return {key: _without_nulls(value) for key, value in data.items() if value is not None}
-    if isinstance(data, list):
+    if isinstance(data, list):  # a null in a list is a mistake, and stays for the check
         return [_without_nulls(item) for item in data]
     return data

@@ -1,0 +1,132 @@
+"""What people see: tables, ages, prefixes, descriptions (contract F-2, F-4)."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from api.cli.describe import described
+from api.cli.errors import Misused
+from api.cli.invocation import hoisted, split_tail
+from api.cli.kinds import COMMANDS, NODES, kind_and_names, kind_named
+from api.cli.output import Format, show_list, show_one
+from api.cli.remote import Piece
+from api.cli.screen import Prefixed, Through
+from api.cli.tables import age
+
+NOW = datetime(2026, 1, 13, 18, 17, tzinfo=UTC)
+NODE = {
+    "apiVersion": "vendetta.dev/v1",
+    "kind": "Node",
+    "metadata": {"name": "build-01", "labels": {"env": "dev"}, "annotations": {"note": "hello"}},
+    "spec": {"address": "10.0.0.5", "port": 22, "services": [{"id": "web", "port": 80}]},
+    "status": {
+        "phase": "active",
+        "conditions": [{"type": "Ready", "status": "True", "reason": "ProbeSucceeded", "message": "\x1b[2Jfine"}],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (119, "119s"), (120, "2m"), (10_799, "179m"), (12_000, "3h20m"), (40_000, "11h"), (200_000, "2d7h"),
+     (172_800, "2d"), (900_000, "10d"), (-5, "0s")],
+)  # fmt: skip
+def test_ages_have_at_most_two_units(seconds: int, text: str) -> None:
+    """F-2: as kubectl writes them."""
+    assert age((NOW - timedelta(seconds=seconds)).isoformat(), NOW) == text
+    assert age(None, NOW) == ""
+    assert age("soon", NOW) == ""
+
+
+def test_a_table_is_plain_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """F-2: one line an object; what is not there is a dash; nothing moves the cursor."""
+    other = {"kind": "Node", "metadata": {"name": "x"}, "spec": {"address": "\x1b[2J"}, "status": {}}
+    show_list([NODE, other], NODES, Format.TABLE)
+    assert capsys.readouterr().out.splitlines() == [
+        "NAME       STATUS   READY     PROVIDER   ADDRESS    AGE",
+        "build-01   active   True      -          10.0.0.5   -",
+        "x          -        Unknown   -          \\x1b[2J    -",
+    ]
+
+
+def test_wide_name_json_and_yaml(capsys: pytest.CaptureFixture[str]) -> None:
+    """F-2: -o wide | name | json | yaml."""
+    show_list([NODE], NODES, Format.WIDE)
+    assert "22     -           env=dev" in capsys.readouterr().out
+    show_list([NODE], NODES, Format.NAME)
+    assert capsys.readouterr().out == "node/build-01\n"
+    show_one(NODE, NODES, Format.YAML)
+    assert "  labels:\n    env: dev\n" in capsys.readouterr().out
+    show_list([NODE], NODES, Format.JSON)
+    assert '"kind": "List"' in capsys.readouterr().out
+
+
+def test_an_empty_list_is_said_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """F-2: and stdout stays empty for programs."""
+    show_list([], COMMANDS, Format.TABLE)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "no commands found\n")
+
+
+def test_a_description_has_everything_and_no_control_characters() -> None:
+    """F-2: describe."""
+    text = described(NODE)
+    assert "\x1b" not in text
+    for part in ("Name: ", "build-01", "env:", "address:", "- id:", "Conditions:", "ProbeSucceeded", "\\x1b[2Jfine"):
+        assert part in text
+
+
+def test_kinds_have_several_names() -> None:
+    """F-2: nodes, node, node/NAME."""
+    assert kind_named("Nodes") is NODES
+    assert kind_and_names(["node", "a", "b"]) == (NODES, ["a", "b"])
+    assert kind_and_names(["command/a", "cmd/b"]) == (COMMANDS, ["a", "b"])
+    for words in (["pods"], ["node/"], ["node/a", "command/b"], []):
+        with pytest.raises(Misused):
+            kind_and_names(words)
+
+
+def test_the_tail_is_the_remote_programs(tmp_path: object) -> None:
+    """F-4: argv is everything after the first `--`, options and further `--` included."""
+    assert split_tail(["exec", "a", "--", "ls", "-l", "--", "--server"]) == (
+        ["exec", "a"],
+        ("ls", "-l", "--", "--server"),
+    )
+    assert split_tail(["get", "nodes"]) == (["get", "nodes"], None)
+
+
+def test_global_options_may_stand_anywhere() -> None:
+    """F-4: also behind the verb, but not inside another option's text."""
+    assert hoisted(["get", "nodes", "--server", "u", "-w"]) == ["--server", "u", "get", "nodes", "-w"]
+    assert hoisted(["get", "--context=x", "nodes"]) == ["--context=x", "get", "nodes"]
+    assert hoisted(["exec", "a", "--shell", "--server"]) == ["exec", "a", "--shell", "--server"]
+
+
+def test_one_node_is_shown_byte_for_byte(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """F-4, C-10: bytes stay bytes, on the stream they came from."""
+    screen = Through()
+    screen.show("n", Piece(stream="stdout", data=b"\xff\x00a"))
+    screen.show("n", Piece(stream="stderr", data=b"e"))
+    captured = capfdbinary.readouterr()
+    assert (captured.out, captured.err) == (b"\xff\x00a", b"e")
+
+
+def test_several_nodes_are_shown_line_by_line(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """F-4: whole lines behind `node | `, whatever the pieces were; the unfinished ones at the end."""
+    screen = Prefixed()
+    for node, data in (("a", b"on"), ("b", b"two\nthr"), ("a", b"e\n\nfour"), ("b", b"ee\n")):
+        screen.show(node, Piece(stream="stdout", data=data))
+    screen.finish("a")
+    screen.finish("b")
+    assert capfdbinary.readouterr().out == b"b | two\na | one\na | \nb | three\na | four\n"
+
+
+def test_an_endless_line_is_cut(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """F-4: no output grows in memory."""
+    screen = Prefixed()
+    for _ in range(3):
+        screen.show("a", Piece(stream="stdout", data=b"x" * 60_000))
+    screen.finish("a")
+    lines = capfdbinary.readouterr().out.splitlines()
+    assert sum(len(line) - len(b"a | ") for line in lines) == 180_000
+    assert max(map(len, lines)) <= 64 * 1024 + 4
