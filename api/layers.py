@@ -93,7 +93,7 @@ class Front:
             limit.forgive()
             await _fail(scope, exchange, _too_slow())
         except ClientDisconnect:
-            pass  # nobody is there to hear of it
+            exchange.status = GONE  # whatever was said about it: nobody was there to hear it
         except Exception as error:
             await _fail(scope, exchange, _known(error))
         finally:
