@@ -52,3 +52,13 @@ def kill(targets: list[int]) -> None:
     for pid in targets:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def with_argument(argument: str) -> list[int]:
+    """Processes that have exactly this argument on their command line."""
+    found = []
+    for pid in pids():
+        with suppress(OSError):
+            if argument.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                found.append(pid)
+    return found
