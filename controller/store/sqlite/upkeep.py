@@ -1,6 +1,7 @@
 """Dropping what is no longer needed, in bites so small that no write waits long for one."""
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from controller.store.sqlite.load import read_compacted
@@ -9,6 +10,8 @@ from controller.store.sqlite.transaction import transaction
 
 _ROWS = 500
 _BYTES = 4 << 20
+_ROW = _BYTES // _ROWS
+"""What a row of output counts at least: many small ones are work too."""
 
 
 class Upkeep:
@@ -40,21 +43,26 @@ class Upkeep:
         return True
 
     def forget_output(self) -> bool:
-        """Drop one bite of a deleted command's output. Returns whether there was any."""
+        """Drop one bite of deleted commands' output. Returns whether there was any."""
         if not self.output_to_forget:
             return False
-        row = self._connection.execute("SELECT id FROM logs WHERE command IS NULL LIMIT 1").fetchone()
-        if row is None:
-            self.output_to_forget = False
-            return False
-        (log,) = row
-        upto = self._end_of_output_bite(log)
-        with transaction(self._connection):
-            if upto is None:
-                self._connection.execute("DELETE FROM logs WHERE id = ?", (log,))
-            else:
-                self._connection.execute("DELETE FROM output WHERE log = ? AND position <= ?", (log, upto))
-        return True
+        logs = self._connection.execute("SELECT id FROM logs WHERE command IS NULL LIMIT ?", (_ROWS,)).fetchall()
+        self.output_to_forget = bool(logs)
+        if logs:
+            with transaction(self._connection):
+                self._forget([log for (log,) in logs])
+        return self.output_to_forget
+
+    def _forget(self, logs: Sequence[int]) -> None:
+        """As many as are a bite, the last one perhaps in part."""
+        left = _BYTES
+        for log in logs:
+            upto, size = self._end_of_output_bite(log, left)
+            self._connection.execute("DELETE FROM output WHERE log = ? AND position <= ?", (log, upto))
+            left -= size
+            if left <= 0:
+                return
+            self._connection.execute("DELETE FROM logs WHERE id = ?", (log,))
 
     def _first_stamp(self) -> int | None:
         row = self._connection.execute("SELECT at FROM history ORDER BY revision LIMIT 1").fetchone()
@@ -71,15 +79,16 @@ class Upkeep:
             upto = revision
         return upto
 
-    def _end_of_output_bite(self, log: int) -> int | None:
-        """The position of the last chunk of a bite, None when there are no more."""
-        upto: int | None = None
-        size = 0
-        for position, length in self._connection.execute(
-            "SELECT position, length(data) FROM output WHERE log = ? ORDER BY position LIMIT ?", (log, _ROWS)
-        ).fetchall():
+    def _end_of_output_bite(self, log: int, left: int) -> tuple[int, int]:
+        """The position of the last chunk of a bite, and how much that is: less than `left` when that is all."""
+        upto, size = -1, 0
+        rows = self._connection.execute(
+            "SELECT position, max(length(data), ?) FROM output WHERE log = ? ORDER BY position", (_ROW, log)
+        )
+        for position, length in rows:
             upto = position
             size += length
-            if size >= _BYTES:
+            if size >= left:
                 break
-        return upto
+        rows.close()
+        return upto, size

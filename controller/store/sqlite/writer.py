@@ -175,18 +175,17 @@ class Writer:
     def _keep_up(self, upkeep: Upkeep) -> bool:
         """One bite of cleaning up. Returns whether there may be more to do at once."""
         try:
-            if upkeep.compact(self._newest, self._now()):
-                self._failpoint("store.compacted")
-                self._report(self._owner.compacted, upkeep.compacted)
-                return True
-            more = upkeep.forget_output()
+            compacted = upkeep.compact(self._newest, self._now())
+            forgot = upkeep.forget_output()
         except sqlite3.Error as error:
             if not self._troubled:
                 log.warning("Cannot drop old history or output; will try again", error=str(error))
             self._troubled = True
             return False
         self._troubled = False
-        return more
+        if compacted:
+            self._report(self._owner.compacted, upkeep.compacted)
+        return compacted or forgot
 
     def _report(self, tell: Callable[..., None], *facts: object) -> None:
         # The loop is gone when a process ends without closing its store: nobody is left to tell.
