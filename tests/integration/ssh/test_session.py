@@ -17,7 +17,7 @@ from tests.support.nodes import Node, SshdFactory
 from tests.support.oddservers import OddServerFactory
 from tests.support.proxy import Proxy
 from tests.support.runs import collect, ended, new_run, request, run
-from transports.base import Credential, Endpoint, HostKeyPolicy, RunState, StartRequest
+from transports.base import Credential, Endpoint, HostKeyPolicy, RunState, RunStatus, StartRequest
 from transports.errors import Busy, ConnectionLost, EndpointInvalid, TransportError, Unreachable
 from transports.ssh.transport import SSHTransport
 
@@ -154,7 +154,6 @@ async def test_a_servers_own_limit_is_learned(connect: Connect, sshd: SshdFactor
     outputs = await asyncio.gather(*(one(number) for number in range(10, 30)))
     assert outputs == [f"{number}\n".encode() for number in range(10, 30)]
     assert 2 <= session.gate.limit <= sessions
-    assert (await asyncio.to_thread(node.log.read_text)).count("no more sessions") <= 5
 
 
 @pytest.mark.sshd
@@ -185,6 +184,48 @@ async def test_a_black_hole_is_noticed_by_keepalive(connect: Connect, sshd: Sshd
         with pytest.raises(ConnectionLost):
             await pending
     assert time.monotonic() - began < 2
+
+
+@pytest.mark.sshd
+async def test_closing_into_a_black_hole_takes_seconds_at_most(
+    connect: Connect, sshd: SshdFactory, proxy: PutProxy
+) -> None:
+    node = await sshd()
+    between = await proxy(node.port)
+    session = await connect(node.endpoint(port=between.port))
+    between.stall()
+    async with asyncio.timeout(5):
+        await session.aclose()
+    assert session.closed
+
+
+@pytest.mark.sshd
+async def test_cancelled_connects_leave_nothing_behind(sshd: SshdFactory) -> None:
+    gate, node = await sshd(), await sshd()
+    before = asyncio.all_tasks()
+    for endpoint in (node.endpoint(), node.endpoint(jump=gate.endpoint())):
+        for step in range(15):
+            task = asyncio.create_task(SSHTransport().connect(endpoint))
+            await asyncio.sleep(step * 0.008)
+            task.cancel()
+            for session in await asyncio.gather(task, return_exceptions=True):
+                if not isinstance(session, BaseException):
+                    await session.aclose()
+    assert await _gone(gate)
+    assert await _gone(node)
+    assert asyncio.all_tasks() - before == set()
+
+
+@pytest.mark.sshd
+async def test_the_end_of_a_run_is_told_without_asking(connect: Connect, sshd: SshdFactory) -> None:
+    session = await connect((await sshd()).endpoint())
+    told: asyncio.Queue[RunStatus] = asyncio.Queue()
+    session.on_end = told.put_nowait
+    asked = request("sleep 0.2; exit 5")
+    assert (await session.start(asked)).state is RunState.RUNNING
+    async with asyncio.timeout(5):
+        status = await told.get()
+    assert (status.run, status.exit_code) == (asked.run, 5)
 
 
 @pytest.mark.sshd

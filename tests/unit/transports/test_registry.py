@@ -1,11 +1,13 @@
 """Transports are found by name, from entry points or, in a checkout, from the built-in table."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from transports import registry
+from transports.base import Transport
 from transports.errors import EndpointInvalid
 from transports.registry import UnknownTransport
 from transports.ssh.transport import SSHTransport
@@ -22,6 +24,11 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     (tmp_path / "pigeon_for_test.py").write_text("class Pigeon: ...\n")
     monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_the_ssh_transport_is_a_transport() -> None:
+    made: Callable[..., Transport] = SSHTransport  # the type checker is the judge here
+    assert callable(made(keepalive_interval=5.0, max_channels=4).connect)
 
 
 def test_ssh_is_there_without_being_installed() -> None:
