@@ -1,11 +1,12 @@
 """Metrics: the document's JSON, and Prometheus' formats for those who ask for them (contract D-4)."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
+from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -18,6 +19,8 @@ from controller.resources.types import rfc3339
 
 _JSON: Final = "application/json"
 _PROMETHEUS_TYPES: Final = frozenset({"text/plain", "application/openmetrics-text"})
+_VERSION: Final = re.compile(r";\s*version=([^;,\s]*)")
+_VERSIONS: Final = frozenset({"0.0.1", "0.0.4", "1.0.0", "2.0.0"})
 _VARY: Final = {"Vary": "Accept"}
 _COUNTS: Final[Mapping[str, Any]] = {"type": "object", "additionalProperties": {"type": "integer"}}
 _SCHEMA: Final[Mapping[str, Any]] = {
@@ -99,10 +102,7 @@ class Meter:
         return self._page(request.headers.get("accept", ""))
 
     def _page(self, accept: str) -> Response:
-        try:
-            encoder, content_type = choose_encoder(accept)
-        except ValueError:  # a version that is no number
-            encoder, content_type = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
+        encoder, content_type = choose_encoder(_known_versions(accept))
         response = Response(encoder(self), headers=_VARY)
         response.headers["content-type"] = content_type  # as it is: Prometheus fails a scrape over a wrong one
         return response
@@ -151,3 +151,9 @@ def _names_prometheus(accept: str) -> bool:
         if name.strip() in {_JSON, "text/html"}:
             return False
     return False
+
+
+def _known_versions(accept: str) -> str:
+    """Leave out versions that do not exist: the library would promise them, or fail at what is no number."""
+    offers = accept.split(",")
+    return ",".join(o for o in offers if not (found := _VERSION.search(o)) or found[1] in _VERSIONS)

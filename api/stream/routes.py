@@ -51,7 +51,7 @@ def websocket_routes(context: Context) -> list[WebSocketRoute]:
     """Return the stream's WebSocket routes; where it is disabled they answer 404."""
     settings = context.settings.websocket
     path = _template(settings.path)
-    application = _Viewers(context) if settings.enabled else _absent
+    application = _Viewers(context) if settings.enabled else _Absent()
     return [WebSocketRoute(path, application), WebSocketRoute(path + "/", application)]
 
 
@@ -71,8 +71,11 @@ class _Viewers:
         await self._socket(scope, receive, send)
 
 
-async def _absent(scope: Scope, receive: Receive, send: Send) -> None:
-    await refuse(scope, receive, send, APIError(404, "NotFound", "there is nothing at this path"))
+class _Absent:
+    """What is there where the stream is disabled."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await refuse(scope, receive, send, APIError(404, "NotFound", "there is nothing at this path"))
 
 
 def refuse_collision(path: str, templates: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import uvloop
 
@@ -27,7 +27,6 @@ from controller.runtime.clock import SystemClock
 from controller.store.base import Create
 from controller.store.open import open_store
 from tests.support.api import settings
-
 
 T = TypeVar("T")
 
@@ -145,7 +144,7 @@ async def _serve(sections: Mapping[str, Mapping[str, Any]], started: list[Live],
     async with asyncio.TaskGroup() as group:
         following = group.create_task(broadcaster.run(), name="stream")
         serving = group.create_task(server.serve([listener]), name="serve")
-        while not server.started and not serving.done():
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.005)
         started.append(live)
         ready.set()
@@ -166,7 +165,7 @@ class Raw:
         self.port = port
         self._buffer = b""
 
-    def __enter__(self) -> "Raw":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
