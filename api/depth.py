@@ -8,6 +8,7 @@ from api.errors import bad_request
 from api.limits import MAX_JSON_DEPTH
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_SAME: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKET: Final = bytes(set(range(256)) - set(b"[]{}"))
 _OTHER_TYPES: Final = (b"yaml", b"octet-stream", b"text/")
 
@@ -28,11 +29,11 @@ def check_depth(body: bytes, limit: int = MAX_JSON_DEPTH) -> None:
     """
     if body.count(b"[") + body.count(b"{") <= limit:
         return
-    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKET)
+    brackets = _STRING.sub(b"", body).translate(_SAME, _NO_BRACKET)
     for _ in range(limit):
-        fewer = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        fewer = brackets.replace(b"[]", b"")
         if len(fewer) == len(brackets):
             break
         brackets = fewer
-    if brackets.count(b"[") + brackets.count(b"{") > 0:
+    if b"[" in brackets:
         raise bad_request(f"the request's body is not valid JSON, or nested more than {limit} levels deep")
