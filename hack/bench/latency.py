@@ -1,0 +1,97 @@
+"""Warm `echo` on one node: through the API, the store, the controller and the claim, beside bare asyncssh.
+
+The two are taken in turn, round by round, on the same sshd; every output is checked.
+
+    .venv/bin/python -m hack.bench.latency [--rounds 3] [--commands 300]
+"""
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import asyncssh
+import httpx2
+
+from tests.support.keys import make_key_pair
+from tests.support.nodes import Farm, SshdNode
+from tests.support.server import Server
+
+BODY = {"type": "exec", "action": "echo hello", "params": {}}
+
+
+async def bare(node: SshdNode, count: int) -> list[float]:
+    """Milliseconds of each `run` on one open connection."""
+    took = []
+    async with asyncssh.connect(
+        node.address,
+        node.port,
+        username=node.user,
+        client_keys=[str(node.key_path)],
+        known_hosts=None,
+        config=None,
+        agent_path=None,
+        encryption_algs=["aes128-gcm@openssh.com"],
+    ) as connection:
+        for i in range(count + 10):
+            began = time.perf_counter()
+            done = await connection.run("echo hello", encoding=None)
+            assert done.stdout == b"hello\n"
+            if i >= 10:
+                took.append((time.perf_counter() - began) * 1000)
+    return took
+
+
+async def through_the_api(server: Server, count: int) -> list[float]:
+    """Milliseconds of each POST until its result."""
+    took = []
+    async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as client:
+        for i in range(count + 10):
+            began = time.perf_counter()
+            response = await client.post("/api/v1/nodes/bench/commands", json=BODY)
+            assert response.json()["output"] == "hello"
+            if i >= 10:
+                took.append((time.perf_counter() - began) * 1000)
+    return took
+
+
+async def main() -> None:
+    """Measure in turn and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--commands", type=int, default=300)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "farm").mkdir()
+        (root / "server").mkdir()
+        farm = Farm(root / "farm", make_key_pair(root / "key"))
+        server = Server(root / "server", logging={"level": "warning"})
+        try:
+            node = await farm.sshd()
+            await asyncio.to_thread(server.start)
+            server.register("bench", node)
+            ours, floor = [], []
+            for _ in range(arguments.rounds):
+                floor.append(await bare(node, arguments.commands))
+                ours.append(await through_the_api(server, arguments.commands))
+        finally:
+            server.close()
+            farm.close()
+    report("bare asyncssh", floor)
+    report("through the API", ours)
+    ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(ours, floor, strict=True)]
+    print(f"p50 ratio a round: {' '.join(f'{r:.2f}' for r in ratios)}   median {statistics.median(ratios):.2f}x")
+
+
+def report(name: str, rounds: list[list[float]]) -> None:
+    """The median of the rounds' p50 and p99."""
+    p50 = statistics.median(statistics.median(r) for r in rounds)
+    p99 = statistics.median(sorted(r)[int(len(r) * 0.99)] for r in rounds)
+    print(f"{name:20} p50 {p50:6.2f} ms   p99 {p99:6.2f} ms")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
