@@ -4,6 +4,7 @@ import fcntl
 import os
 import sqlite3
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -109,7 +110,9 @@ class DatabaseFile:
             os.close(directory)
 
 
+@cache
 def _warn_of_old_library() -> None:
+    """Once a process."""
     first, fixed = _WAL_RESET_BUG
     if first <= sqlite3.sqlite_version_info < fixed:
         log.warning(

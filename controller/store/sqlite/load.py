@@ -5,8 +5,6 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from controller.resources.meta import Resource
 from controller.resources.scheme import SchemaTooNew, decode
 from controller.store.base import Unavailable
@@ -54,7 +52,7 @@ def _objects(connection: sqlite3.Connection) -> Iterator[Resource]:
             yield decode(kind, schema, body)
         except SchemaTooNew as error:
             raise Unavailable(str(error)) from error
-        except (KeyError, ValidationError, ValueError) as error:
+        except (KeyError, ValueError) as error:
             raise Unavailable(
                 f"the stored {kind} {name!r} cannot be read by this version of the server: "
                 "use the version that wrote it, or restore a backup"

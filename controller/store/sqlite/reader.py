@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from controller.resources.scheme import decode
+from controller.resources.scheme import SchemaTooNew, decode
 from controller.store.base import Change, ChangeType, Chunk, Expired, Stream, Unavailable
 from controller.store.chunks import cut
 from controller.store.history import Interest
@@ -105,16 +105,16 @@ def read_history(
             f"WHERE revision > ? AND revision <= ?{where} ORDER BY revision LIMIT ?",
             (since, upto, *values, limit),
         ).fetchall()
-    return [
-        Change(
-            type=ChangeType(type_),
-            revision=revision,
-            obj=decode(kind, schema, body),
-            at=from_stamp(at),
-            announce=announce,
-        )
-        for revision, type_, kind, at, announce, schema, body in rows
-    ]
+    return [_change(*row) for row in rows]
+
+
+def _change(revision: int, type_: str, kind: str, at: int, announce: str | None, schema: int, body: bytes) -> Change:
+    try:
+        obj = decode(kind, schema, body)
+    except (SchemaTooNew, KeyError, ValueError) as error:
+        # The objects that exist could all be read when the store was opened: listing them again will do.
+        raise Expired(f"history at revision {revision} cannot be read by this version: list again") from error
+    return Change(type=ChangeType(type_), revision=revision, obj=obj, at=from_stamp(at), announce=announce)
 
 
 def _condition(interest: Interest) -> tuple[str, Sequence[str]]:

@@ -1,5 +1,7 @@
 """What the store's tests are made of: a clock that is set by hand, backends, and small objects."""
 
+import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -8,7 +10,7 @@ from typing import Any, Protocol
 from controller.resources.command import Command, CommandSpec
 from controller.resources.meta import ObjectMeta, Resource
 from controller.resources.node import Node, NodeSpec
-from controller.store.base import Append, Create, Store, Stream, Update
+from controller.store.base import Append, Create, Expired, Store, Stream, Update
 from controller.store.open import open_store
 
 
@@ -101,3 +103,15 @@ NOON = datetime(2026, 1, 13, 12, 0, 0, 123_456, tzinfo=UTC)
 
 def append(uid: str, offset: int, data: bytes, stream: Stream = "stdout") -> Append:
     return Append(command_uid=uid, stream=stream, offset=offset, data=data, at=NOON)
+
+
+async def until_expired(store: Store, since: int) -> None:
+    """Compaction runs in the background: wait for it, with a limit."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            async with store.watch(since=since):
+                await asyncio.sleep(0.01)
+        except Expired:
+            return
+    raise AssertionError(f"history after {since} is still there")

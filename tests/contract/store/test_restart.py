@@ -1,12 +1,25 @@
 """What a durable store brings back after a restart: all of it."""
 
 import asyncio
+import sqlite3
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from controller.store.base import Change, Create, Delete, Expired, Store
-from tests.contract.store.objects import Backend, SetClock, append, command, create, labelled, node, update
+from tests.contract.store.objects import (
+    Backend,
+    SetClock,
+    SQLiteBackend,
+    append,
+    command,
+    create,
+    labelled,
+    node,
+    until_expired,
+    update,
+)
 
 
 async def opened(backend: Backend, **options: object) -> Store:
@@ -104,10 +117,7 @@ async def test_compaction_outlives_a_restart(durable: Backend, clock: SetClock) 
     for _ in range(2):
         store = await opened(durable, history_limit=10, history_age=timedelta(hours=1))
         assert store.revision() == 30
-        await asyncio.sleep(0.1)
-        with pytest.raises(Expired):
-            async with store.watch(since=5):
-                pass
+        await until_expired(store, 29)
         async with store.watch(since=30) as watch:
             assert not await watch.batch(1, 0)
         await store.aclose()
@@ -128,4 +138,20 @@ async def test_pages_survive_no_restart_but_say_so(durable: Backend) -> None:
     store = await opened(durable)
     with pytest.raises(Expired):
         store.list("Node", cursor=cursor)
+    await store.aclose()
+
+
+async def test_history_that_this_version_cannot_read_is_expired(tmp_path: Path, clock: SetClock) -> None:
+    """As after an upgrade that reads only what exists: clients list again."""
+    backend = SQLiteBackend(clock, str(tmp_path / "db"))
+    store = await opened(backend)
+    await create(store, node("gone"))
+    await store.write(Delete(kind="Node", name="gone"))
+    await store.aclose()
+    with sqlite3.connect(tmp_path / "db") as connection:
+        connection.execute("UPDATE history SET body = '{}', kind = 'Teapot' WHERE revision = 1")
+    store = await opened(backend)
+    async with store.watch(since=0) as watch:
+        with pytest.raises(Expired, match="cannot be read"):
+            await watch.batch(10)
     await store.aclose()

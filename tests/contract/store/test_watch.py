@@ -9,7 +9,17 @@ import pytest
 
 from controller.resources.meta import Resource
 from controller.store.base import Change, ChangeType, Create, Delete, Expired, Store, Unavailable, Watch
-from tests.contract.store.objects import Backend, SetClock, command, create, labelled, node, revision, update
+from tests.contract.store.objects import (
+    Backend,
+    SetClock,
+    command,
+    create,
+    labelled,
+    node,
+    revision,
+    until_expired,
+    update,
+)
 
 
 def shape(changes: Sequence[Change]) -> list[tuple[str, str, int]]:
@@ -154,18 +164,6 @@ async def test_history_grows_old(backend: Backend, clock: SetClock) -> None:
     async with store.watch(since=store.revision() - 10) as watch:
         assert len(await watch.batch(100, 0)) == 10
     await store.aclose()
-
-
-async def until_expired(store: Store, since: int) -> None:
-    """Compaction runs in the background: wait for it, with a limit."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        try:
-            async with store.watch(since=since):
-                await asyncio.sleep(0.01)
-        except Expired:
-            return
-    pytest.fail(f"history after {since} is still there")
 
 
 async def test_a_watch_that_falls_behind_is_told_so(backend: Backend) -> None:

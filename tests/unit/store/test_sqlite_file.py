@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -204,10 +205,10 @@ async def test_ten_thousand_objects_are_loaded_in_well_under_two_seconds(tmp_pat
     await store.write(*(Create(obj=node(f"n{n}", labels={"env": "dev"}, address="10.0.0.1")) for n in range(10_000)))
     await store.aclose()
     store = sqlite(tmp_path / "db")
-    loop = asyncio.get_running_loop()
-    began = loop.time()
+    # Processor time: how busy the machine is otherwise does not count.
+    began = time.process_time()
     await store.start()
-    took = loop.time() - began
+    took = time.process_time() - began
     assert len(store.list("Node").items) == 10_000
     await store.aclose()
     assert took < 1.5
