@@ -14,8 +14,10 @@ from api.validation import Cause
 from controller.duration import parse_duration
 
 PARSED: Final = "vendetta.query"
-DURATION: Final = "duration"
+DURATION: Final = "go-duration"
 """A schema's format for Go durations."""
+SELECTOR: Final = "label-selector"
+"""A schema's format for Kubernetes' label selectors; `controller.store.selector` parses them."""
 
 Value = str | int
 
@@ -87,6 +89,8 @@ def _convert(value: str, schema: Mapping[str, Any]) -> Value:
         raise ValueError(f"must be one of {', '.join(schema['enum'])}")
     if schema.get("format") == DURATION:
         parse_duration(value)
+    if len(value) > schema.get("maxLength", len(value)):
+        raise ValueError(f"must be at most {schema['maxLength']} characters")
     if "pattern" in schema and not re.search(schema["pattern"], value):
         raise ValueError("is not in the form that the documentation shows")
     return value

@@ -10,7 +10,7 @@ from api.kube.handlers import Handlers
 from api.kube.kinds import COMMANDS, NODES, Served
 from api.kube.schemas import api_group, api_group_list, api_resource_list, list_schema, merge_schema, status_schema
 from api.messages import JSON, MERGE_PATCH
-from api.parameters import BOOLEAN, Parameter
+from api.parameters import BOOLEAN, SELECTOR, Parameter
 from api.routing import Operation, Path, Reply
 from controller.resources.meta import GROUP, VERSION
 
@@ -38,7 +38,7 @@ _LISTING: Final = (
     Parameter(
         name="labelSelector",
         description="Kubernetes' label selector.",
-        schema={**_TEXT, "example": "env=dev,tier!=db"},
+        schema={**_TEXT, "format": SELECTOR, "example": "env=dev,tier!=db"},
     ),
     Parameter(
         name="fieldSelector",

@@ -67,7 +67,7 @@ class FlatParams(CommandParams):
 
 
 class FlatService(Service):
-    """A service inside a map: its id is the key and may be left out."""
+    """A service inside a map: its id is the key, and need not be repeated."""
 
     id: ServiceId | None = None  # type: ignore[assignment]
 
@@ -88,7 +88,7 @@ def _unique_ids(services: tuple[Service, ...]) -> tuple[Service, ...]:
 CapabilityMap = dict[Text, Scalar]
 CapabilityNames = Annotated[tuple[Text, ...], Field(max_length=1024)]
 ServiceMap = Annotated[dict[ServiceId, FlatService], AfterValidator(_keys_are_ids)]
-ServiceList = Annotated[tuple[Service, ...], Field(max_length=4096), AfterValidator(_unique_ids)]
+ServiceList = Annotated[tuple[Service, ...], AfterValidator(_unique_ids)]
 
 
 class NodeFields(Body):

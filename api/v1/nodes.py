@@ -135,7 +135,7 @@ def _check_immutable(node: Node, body: NodeChange) -> None:
     if body.id not in {None, node.name}:
         raise bad_request("id cannot change: register the node anew under another id")
     created = node_view(node, None)["created_at"]
-    if "created_at" in body.model_fields_set and body.created_at != created:
+    if body.created_at not in {None, created}:
         raise bad_request("created_at cannot change")
 
 

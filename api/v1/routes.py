@@ -4,7 +4,7 @@ from typing import Final
 
 from api.auth.principal import Role
 from api.messages import JSON, MERGE_PATCH
-from api.parameters import BOOLEAN, DURATION, Parameter
+from api.parameters import BOOLEAN, DURATION, SELECTOR, Parameter
 from api.routing import Operation, Path, Reply
 from api.v1 import commands, nodes, output, services
 from api.v1.bodies import CommandRequest, Heartbeat, NodeChange, NodeRegistration, ResultReport, TrustRequest
@@ -27,10 +27,10 @@ _DONE: Final[Reply] = ("Done.", None, JSON)
 _ENDED: Final[Reply] = ("The command has ended, whatever the outcome.", CommandView, JSON)
 _ACCEPTED: Final[Reply] = ("The command has not ended yet; `Location` is where to look.", CommandView, JSON)
 
-SELECTOR: Final = Parameter(
+_SELECTOR: Final = Parameter(
     name="labelSelector",
     description="Kubernetes' label selector, for example `env=dev,tier!=db`.",
-    schema={"type": "string", "maxLength": 4096, "example": "env=dev"},
+    schema={"type": "string", "format": SELECTOR, "maxLength": 4096, "example": "env=dev"},
 )
 _LIMIT: Final = Parameter(
     name="limit",
@@ -59,7 +59,7 @@ NODE_PATHS: Final = (
                 handler=nodes.list_nodes,
                 summary="List nodes",
                 parameters=(
-                    SELECTOR,
+                    _SELECTOR,
                     _one_of("status", "Only nodes with this effective status.", NodeStatusName),
                     Parameter(name="provider", description="Only nodes of this provider.", schema=_TEXT),
                     _LIMIT,
@@ -189,7 +189,7 @@ COMMAND_PATHS: Final = (
                         description="Only commands created since: a time (RFC 3339), or a duration before now.",
                         schema={"type": "string", "pattern": r"^[0-9+.]", "example": "10m"},
                     ),
-                    SELECTOR,
+                    _SELECTOR,
                     _LIMIT,
                     _CONTINUE,
                 ),
@@ -271,7 +271,7 @@ SERVICE_PATHS: Final = (
                 parameters=(
                     Parameter(name="node", description="Only services of this node.", schema=_TEXT),
                     Parameter(name="type", description="Only services of this type.", schema=_TEXT),
-                    SELECTOR,
+                    _SELECTOR,
                 ),
                 responses={200: ("Services.", ServicesView, JSON)},
             ),
