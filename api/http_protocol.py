@@ -20,7 +20,7 @@ from websockets.http11 import Request
 
 from api.errors import APIError, render
 from api.limits import Limits
-from api.stream.sse import ABORT
+from api.stream.sse import LANE
 
 NEVER: Final = float("inf")
 LINGER: Final = 1.0
@@ -92,7 +92,7 @@ class BoundedHTTPProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self.scope[ABORT] = self.abort  # type: ignore[typeddict-unknown-key]
+        self.scope[LANE] = self  # type: ignore[typeddict-unknown-key]
         self._reading_headers = True
         self._handed_over = False
         self._body_bytes = self._idle_bytes = 0
@@ -216,6 +216,14 @@ class BoundedHTTPProtocol(HttpToolsProtocol):
         """Cut the connection at once, with whatever waits to be written."""
         self.transport.abort()
 
+    def lane_open(self) -> bool:
+        """Whether bytes of a stream would go out at once."""
+        return not self.flow.write_paused and not self.transport.is_closing()
+
+    def write_framed(self, chunk: bytes) -> None:
+        """Write a chunk of the response under way."""
+        self.transport.write(chunk)
+
     def shutdown(self) -> None:
         """Stop: an idle connection closes, a busy one after its response."""
         if self._lingering:
@@ -244,7 +252,19 @@ class QuietWebSocketProtocol(WebSocketsSansIOProtocol):
         """Take a handshake. The application starts after this, and finds how to cut the connection."""
         super().handle_connect(event)
         if not self.close_sent:
-            self.scope[ABORT] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+            self.scope[LANE] = self  # type: ignore[typeddict-unknown-key]
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        self.transport.abort()
+
+    def lane_open(self) -> bool:
+        """There is none: frames are made where the extensions are known."""
+        return False
+
+    def write_framed(self, chunk: bytes) -> None:
+        """Never called."""
+        raise NotImplementedError
 
 
 def _too_large_headers() -> APIError:

@@ -23,7 +23,8 @@ from api.depth import check_depth, is_json
 from api.errors import KNOWN, REQUEST_ID, APIError, translate
 from api.refusal import refuse
 from api.routing import TEMPLATE
-from api.stream.sse import ABORT
+from api.stream.client import Lane
+from api.stream.sse import LANE
 from controller.duration import SECOND
 
 log = structlog.get_logger(__name__)
@@ -242,9 +243,9 @@ async def _fail(scope: Scope, exchange: _Exchange, error: APIError) -> None:
     if exchange.complete:
         return
     if exchange.status:
-        abort: Callable[[], None] | None = scope.get(ABORT)
-        if abort is not None:
-            abort()
+        lane: Lane | None = scope.get(LANE)
+        if lane is not None:
+            lane.abort()
         return
     await refuse(scope, exchange.receive, exchange.send, error)
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from api.stream.client import Abort, Client, Kind
+from api.stream.client import Client, Kind, Lane
 from api.stream.events import Encoder, Event
 from api.stream.log import EventLog, Lagged
 from api.traffic import Traffic
@@ -91,6 +91,7 @@ class Broadcaster:
         async with self._store.watch(KINDS, since=revision) as watch:
             while True:
                 self._publish(await watch.batch(BATCH), watch.revision)
+                await asyncio.sleep(0)  # a batch that is there already is no wait: give way between two of them
 
     def _publish(self, changes: Sequence[Change], head: int) -> None:
         events = [event for change in changes if (event := self._encoder.event(change)) is not None]
@@ -99,8 +100,10 @@ class Broadcaster:
             self._wake_all()
 
     def _wake_all(self) -> None:
+        now = asyncio.get_running_loop().time()
         for client in self._clients:
-            client.wake()
+            if not client.push(now):
+                client.wake()
 
     async def _watch_over(self) -> None:
         """Look at all clients now and then: who needs a heartbeat, who has been stuck in one write for too long."""
@@ -115,16 +118,15 @@ class Broadcaster:
         since = client.sending_since
         if since is not None and now - since >= 2 * self.ping_period:
             self._traffic.dropped_streams += 1
-            client.end()
             client.abort()
         elif since is None and client.kind == "sse" and now - client.last_sent >= self.ping_period:
             client.ping = True
             client.wake()
 
     @contextmanager
-    def connect(self, kind: Kind, types: frozenset[str], abort: Abort) -> Iterator[Client]:
+    def connect(self, kind: Kind, types: frozenset[str], lane: Lane | None) -> Iterator[Client]:
         """Count a client in, and out again."""
-        client = Client(self._log, kind, types, abort, asyncio.get_running_loop().time())
+        client = Client(self._log, kind, types, lane, asyncio.get_running_loop().time())
         client.ended = self._stopping.is_set()
         self._clients.add(client)
         self._traffic.stream_opened(kind)

@@ -1,24 +1,36 @@
 """One client of the event stream, SSE or WebSocket: its place in the log, and what wakes it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal
+from collections.abc import Awaitable, Sequence
+from typing import Literal, Protocol
 
 from api.stream.events import Event
-from api.stream.log import EventLog
+from api.stream.log import EventLog, Lagged
 
 Kind = Literal["sse", "websocket"]
-Abort = Callable[[], None]
+
+
+class Lane(Protocol):
+    """The client's connection itself, past everything that a request goes through."""
+
+    def abort(self) -> None:
+        """Cut it at once."""
+
+    def lane_open(self) -> bool:
+        """Whether bytes would go out at once, and not into a buffer that is full."""
+
+    def write_framed(self, chunk: bytes) -> None:
+        """Write a piece of the response's body that is framed as an HTTP chunk already."""
 
 
 class Client:
     """A place in the log. For one task; everything else about it is done by the broadcaster's own loop."""
 
-    def __init__(self, log: EventLog, kind: Kind, types: frozenset[str], abort: Abort, now: float) -> None:
-        """`abort` cuts the connection at once."""
+    def __init__(self, log: EventLog, kind: Kind, types: frozenset[str], lane: Lane | None, now: float) -> None:
+        """`lane` is None on a server that gives none."""
         self.kind: Kind = kind
         self.types = types
-        self.abort = abort
+        self._lane = lane
         self._log = log
         self._after = 0
         self._place = log.end
@@ -38,6 +50,12 @@ class Client:
         self._pass_over()
         frames, self._place = log.frames(self._place, self.types)
         return frames
+
+    def chunk(self) -> bytes:
+        """The same as an HTTP chunk. Raises Lagged."""
+        self._pass_over()
+        chunk, self._place = self._log.chunk(self._place, self.types)
+        return chunk
 
     def events(self) -> Sequence[Event]:
         """What is pending as events. Raises Lagged."""
@@ -70,6 +88,32 @@ class Client:
             await self._waiter
         finally:
             self._waiter = None
+
+    def push(self, now: float) -> bool:
+        """Write what is pending at once, if its task does nothing but wait for it, and its connection takes it.
+
+        False: the task has to do it. Waking a task for each client and event would cost twice the write itself.
+        """
+        lane, waiter = self._lane, self._waiter
+        if lane is None or waiter is None or waiter.done() or self.kind != "sse" or self.ended:
+            return False
+        while self.behind():
+            if not lane.lane_open():
+                return False
+            try:
+                chunk = self.chunk()
+            except Lagged:
+                return False
+            if chunk:
+                lane.write_framed(chunk)
+                self.last_sent = now
+        return True
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        self.end()
+        if self._lane is not None:
+            self._lane.abort()
 
     def wake(self) -> None:
         """Have `wait` return."""

@@ -30,6 +30,7 @@ class EventLog:
         self._max_bytes = max_bytes
         self._joined: tuple[tuple[int, int], bytes, int] = ((-1, -1), b"", 0)
         self._joined_types: frozenset[str] = frozenset()
+        self._framed: tuple[bytes, bytes] = (b"", b"")
         self.floor = floor
         """Every event after this revision is here."""
         self.head = floor
@@ -109,3 +110,10 @@ class EventLog:
         self._joined = ((place, self.end), joined, after)
         self._joined_types = types
         return joined, after
+
+    def chunk(self, place: int, types: frozenset[str]) -> tuple[bytes, int]:
+        """Return the same, framed as a chunk of an HTTP body. Raises Lagged."""
+        joined, after = self.frames(place, types)
+        if joined is not self._framed[0]:
+            self._framed = (joined, b"%x\r\n%b\r\n" % (len(joined), joined) if joined else b"")
+        return self._framed[1], after

@@ -11,8 +11,8 @@ from api.stream.broadcaster import Broadcaster
 from api.stream.client import Client
 from api.stream.log import CHUNK, Lagged
 
-ABORT: Final = "vendetta.abort"
-"""Where the HTTP protocol puts a function that cuts the connection."""
+LANE: Final = "vendetta.lane"
+"""Where the HTTP protocol puts itself into the scope (see `api.stream.client.Lane`)."""
 HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache, no-transform",
@@ -40,8 +40,7 @@ class EventStream(Response):
             await send(start)
             await send({"type": "http.response.body", "body": b""})
             return
-        abort = scope.get(ABORT, _nothing)
-        with self._broadcaster.connect("sse", self._types, abort) as client:
+        with self._broadcaster.connect("sse", self._types, scope.get(LANE)) as client:
             async with asyncio.TaskGroup() as group:
                 listener = group.create_task(_until_gone(receive, client), name="stream-listener")
                 await client.sending(send(start))
@@ -89,7 +88,3 @@ async def _until_gone(receive: Receive, client: Client) -> None:
         message = await receive()
         if message["type"] == "http.disconnect":
             client.end()
-
-
-def _nothing() -> None:
-    """Cut nothing."""

@@ -14,7 +14,7 @@ from api.stream.client import Client
 from api.stream.events import Event
 from api.stream.log import Lagged
 from api.stream.query import last_event_id, wanted_types
-from api.stream.sse import ABORT
+from api.stream.sse import LANE
 
 STOPPING: Final = 1012
 """Close code "service restart": come back in a while."""
@@ -37,8 +37,7 @@ class EventSocket:
             await refuse(scope, receive, send, error)
             return
         await receive()  # the connect
-        abort = scope.get(ABORT, _nothing)
-        with self._broadcaster.connect("websocket", types, abort) as client:
+        with self._broadcaster.connect("websocket", types, scope.get(LANE)) as client:
             async with asyncio.TaskGroup() as group:
                 listener = group.create_task(_until_gone(receive, client), name="stream-listener")
                 try:
@@ -93,7 +92,3 @@ def _query(scope: Scope) -> Mapping[str, str]:
 
 def _headers(scope: Scope) -> Mapping[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-
-
-def _nothing() -> None:
-    """Cut nothing."""
