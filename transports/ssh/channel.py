@@ -36,7 +36,6 @@ class ExecChannel(asyncssh.SSHClientSession[bytes]):
         self._failure: Exception | None = None
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
-        self._closed = asyncio.Event()
 
     # What the library calls.
 
@@ -83,7 +82,6 @@ class ExecChannel(asyncssh.SSHClientSession[bytes]):
         self._channel = None
         _wake(self._reader)
         _wake(self._writer)
-        self._closed.set()
         self._ended()
 
     # What the runner calls.
@@ -147,10 +145,6 @@ class ExecChannel(asyncssh.SSHClientSession[bytes]):
         """Tear it down now."""
         if self._channel is not None:
             self._channel.close()
-
-    async def wait_ended(self) -> None:
-        """Return once the node has closed the channel too."""
-        await self._closed.wait()
 
     def _lost(self) -> ConnectionLost:
         return ConnectionLost(f"the channel to the node has ended ({self._failure or 'closed'})")

@@ -33,7 +33,7 @@ class SSHSession:
         self._connection = connection
         self._runner: Runner | None = None
         self._closed = False
-        self._first = ExecChannel(_nothing)
+        self._first: ExecChannel | None = None
         connection.on_lost(self._over)
 
     @classmethod
@@ -58,6 +58,7 @@ class SSHSession:
             boot_id=runner.info.boot_id, runner=runner.info.runner, host_key=self._connection.host_key
         )
         self._runner = runner
+        self._first = None
 
     def _launch_failure(self, exc: Exception, timeout: float) -> TransportError:
         """Nothing has been sent yet: what may pass is `Unreachable`, what will not is a refusal."""
@@ -71,12 +72,12 @@ class SSHSession:
             return Unreachable(f"the login works but not even one channel was admitted: {exc}; look at MaxSessions")
         if not isinstance(exc, UnsupportedShell):
             return exc if isinstance(exc, TransportError) else Unreachable(str(exc))
-        if isinstance(exc.__cause__, TimeoutError) and not self._first.heard:
+        if isinstance(exc.__cause__, TimeoutError) and not (self._first and self._first.heard):
             return Unreachable(
                 f"the login works but nothing came back for {timeout:g} s: the node is overloaded or the way to it "
                 "broke, or else its login shell waits for something"
             )
-        text = printable(self._first.error_text.decode(errors="replace"))
+        text = printable(self._first.error_text.decode(errors="replace")) if self._first else ""
         return UnsupportedShell(f"{exc}; on its standard error: {text!r}") if text else exc
 
     @property
@@ -197,10 +198,6 @@ class SSHSession:
         finally:
             self._connection.abort()
             self._tell()
-
-
-def _nothing() -> None:
-    pass
 
 
 def _discard(opening: "asyncio.Task[None]", channel: ExecChannel) -> None:
