@@ -148,15 +148,13 @@ class _Exchange:
 
     def _begin(self, message: Message) -> None:
         self.status = message.get("status", 101)
-        given = list(message.get("headers", ()))
-        names = {key.lower() for key, _ in given}
+        headers = [*message.get("headers", ()), *_SECURITY, (b"x-request-id", self._scope[REQUEST_ID].encode())]
+        names = [key for key, _ in headers]
         self.stream = b"content-length" not in names
         if self.limit is not None and self.stream:
             self.limit.end()
-        given += _SECURITY
-        given += [(key, value) for key, value in _DEFAULTS if key not in names]
-        given.append((b"x-request-id", self._scope[REQUEST_ID].encode()))
-        message["headers"] = given
+        headers += [default for default in _DEFAULTS if default[0] not in names]
+        message["headers"] = headers
 
     async def receive(self) -> Message:
         """Receive. The clock of the response stands while the body comes in: that has a limit of its own.

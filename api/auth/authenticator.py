@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections import OrderedDict
+from collections.abc import Sequence
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
@@ -74,7 +75,7 @@ class Authenticator:
         left = (principal.expires or 0) - int(now.timestamp())
         return principal, tickets.set_cookie(value, self._path, max_age=left, secure=secure)
 
-    def cookie(self, headers: list[bytes]) -> Principal | None:
+    def cookie(self, headers: Sequence[bytes]) -> Principal | None:
         """Whom the stream's cookie speaks for; None if there is none."""
         jar: SimpleCookie = SimpleCookie()
         try:

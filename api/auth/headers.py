@@ -1,7 +1,7 @@
 """The few request headers that decide who is let in, read in one pass."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 _FORWARDING: Final = frozenset(
@@ -21,13 +21,13 @@ _FORWARDING: Final = frozenset(
 
 @dataclass(slots=True)
 class DoorHeaders:
-    """Raw values. A list where more than one would be an attack or a mistake that must be seen as such."""
+    """Raw values. A tuple where more than one would be an attack or a mistake that must be seen as such."""
 
-    host: list[bytes] = field(default_factory=list)
-    origin: list[bytes] = field(default_factory=list)
-    authorization: list[bytes] = field(default_factory=list)
-    cookie: list[bytes] = field(default_factory=list)
-    forwarded_for: list[bytes] = field(default_factory=list)
+    host: tuple[bytes, ...] = ()
+    origin: tuple[bytes, ...] = ()
+    authorization: tuple[bytes, ...] = ()
+    cookie: tuple[bytes, ...] = ()
+    forwarded_for: tuple[bytes, ...] = ()
     forwarded_proto: bytes = b""
     fetch_site: bytes = b""
     fetch_mode: bytes = b""
@@ -36,20 +36,7 @@ class DoorHeaders:
     """Something says that a proxy stands between, whatever it says about it."""
 
 
-def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> DoorHeaders:
-    """Pick the headers that matter. Names are lower case already, as ASGI demands."""
-    found = DoorHeaders()
-    for name, value in raw:
-        if name in _LISTS:
-            getattr(found, _LISTS[name]).append(value)
-        elif name in _SINGLE:
-            setattr(found, _SINGLE[name], value)
-        if name in _FORWARDING or name.startswith(b"x-forwarded"):
-            found.forwarded = True
-    return found
-
-
-_LISTS: Final = {
+_SEVERAL: Final = {
     b"host": "host",
     b"origin": "origin",
     b"authorization": "authorization",
@@ -62,3 +49,23 @@ _SINGLE: Final = {
     b"sec-fetch-mode": "fetch_mode",
     b"access-control-request-method": "preflight_method",
 }
+_OF_INTEREST: Final = _FORWARDING | _SEVERAL.keys() | _SINGLE.keys()
+
+
+def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> DoorHeaders:
+    """Pick the headers that matter. Names are lower case already, as ASGI demands."""
+    found = DoorHeaders()
+    for name, value in raw:
+        if name in _OF_INTEREST or name.startswith(b"x-forwarded"):
+            _take(found, name, value)
+    return found
+
+
+def _take(found: DoorHeaders, name: bytes, value: bytes) -> None:
+    if name in _SEVERAL:
+        field = _SEVERAL[name]
+        setattr(found, field, (*getattr(found, field), value))
+    elif name in _SINGLE:
+        setattr(found, _SINGLE[name], value)
+    if name in _FORWARDING or name.startswith(b"x-forwarded"):
+        found.forwarded = True

@@ -25,9 +25,12 @@ _HOST: Final = (
     "the Host header does not name this server: use localhost, 127.0.0.1 or the configured server.host with its port"
 )
 _ORIGIN: Final = "this web page's origin is not this server's own: list it in websocket.origins to let it in"
+_REMEMBERED: Final = 256
+"""Host headers known to be our own."""
 _CROSS_SITE: Final = frozenset({b"cross-site", b"same-site"})
 
 _LOCAL: Final = Principal(name="local", role=Role.ADMIN, local=True)
+_WELCOME: Final = Admission(principal=_LOCAL)
 _ANYBODY: Final = Principal(name="anonymous", role=Role.ADMIN)
 
 
@@ -37,6 +40,7 @@ class LocalDoor:
     def __init__(self, settings: Settings) -> None:
         remote = settings.auth.allow_insecure_remote
         self._remote = remote
+        self._own: set[tuple[tuple[bytes, ...], str, int | None]] = set()
         self._proxies = Proxies(settings.server.trusted_proxies)
         self._origins = Origins(host=settings.server.host, origins=settings.websocket.origins, any_address=remote)
 
@@ -50,6 +54,8 @@ class LocalDoor:
             # A remote probe may come under any name: kubelets and load balancers use addresses and aliases.
             self._check_host(scope, headers)
         by_name = self._check_origin(headers)
+        if peer.local and not by_name:
+            return _WELCOME
         principal = _LOCAL if peer.local else None if not self._remote else _ANYBODY
         if not by_name:
             return Admission(principal=principal)
@@ -60,11 +66,14 @@ class LocalDoor:
 
     def _check_host(self, scope: Scope, headers: DoorHeaders) -> None:
         server = scope.get("server")
-        port = server[1] if server else None
-        if len(headers.host) != 1 or not self._origins.is_own_host(
-            parse_authority(headers.host[0], scope.get("scheme", "http")), port
-        ):
+        key = (headers.host, scope.get("scheme", "http"), server[1] if server else None)
+        if key in self._own:
+            return
+        host, scheme, port = key
+        if len(host) != 1 or not self._origins.is_own_host(parse_authority(host[0], scheme), port):
             raise forbidden(_HOST)
+        if len(self._own) < _REMEMBERED:
+            self._own.add(key)
 
     def _check_origin(self, headers: DoorHeaders) -> bool:
         """Whether the origin is another's that is listed by name. Raises APIError for a foreign one."""
