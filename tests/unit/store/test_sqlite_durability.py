@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -205,6 +206,34 @@ async def test_what_builds_on_a_failed_write_fails_with_it(store: Store, trap: T
     await create(store, obj)
     with pytest.raises(AlreadyExists):
         await create(store, obj)
+
+
+async def test_a_write_that_queued_behind_a_failing_one_is_not_stored(tmp_path: Path) -> None:
+    """It was staged on top of it, and its turn comes before anybody hears of the failure."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    def fail_once(name: str) -> None:
+        if name == "store.before-commit" and not reached.is_set():
+            reached.set()
+            go_on.wait(10)
+            raise OSError(28, "No space left on device")
+
+    path = str(tmp_path / "db")
+    store = open_store("sqlite", path, clock=SystemClock(), failpoint=fail_once)
+    await store.start()
+    first = asyncio.create_task(create(store, node("first")))
+    await asyncio.to_thread(reached.wait, 10)
+    second = asyncio.create_task(create(store, node("second")))
+    await asyncio.sleep(0.01)
+    go_on.set()
+    outcomes = await asyncio.gather(first, second, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable]
+    await create(store, node("third"))
+    await store.aclose()
+    store = open_store("sqlite", path, clock=SystemClock())
+    await store.start()
+    assert [obj.name for obj in store.list("Node").items] == ["third"]
+    await store.aclose()
 
 
 async def test_output_of_a_failed_write_is_not_there(store: Store, trap: Trap) -> None:
