@@ -31,7 +31,7 @@ from transports.script import compose
 log = structlog.get_logger(__name__)
 
 INLINE_WAIT = 0.25
-POLL_FIRST, POLL_MOST = 0.2, 1.0
+POLL_FIRST, POLL_MOST = 0.5, 1.0
 RETRY_SOON = 0.2
 LATE_LOOK = 5.0
 LONGEST_HOLD = 30.0
