@@ -58,7 +58,7 @@ def paths(context: Context) -> tuple[Path, ...]:
                     role=None if public else Role.VIEWER,
                     open=public,
                     parameters=(both,),
-                    responses={200: ("The numbers.", _SCHEMA, _JSON)},
+                    responses={200: (("The numbers.", _SCHEMA, _JSON), page)},
                 )
             },
         ),

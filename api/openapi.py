@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
@@ -11,12 +11,14 @@ from pydantic.json_schema import JsonSchemaMode
 from api import schema_rules as rules
 from api.parameters import Parameter
 from api.routing import Operation, Path, Reply
-from controller.resources.types import NODE_ID
+from controller.resources.types import COMMAND_ID, NODE_ID
 
 Schema = dict[str, Any]
 Key = tuple[str, JsonSchemaMode]
 
 _REF: Final = "#/components/schemas/{model}"
+NO_NUL: Final = r"^[^\u0000]*$"
+JSON: Final = "application/json"
 _PLACEHOLDER: Final = re.compile(r"{(\w+)(?::\w+)?}")
 
 _DESCRIPTION: Final = (
@@ -104,7 +106,7 @@ def _types(paths: Iterable[Path]) -> Iterator[tuple[Any, JsonSchemaMode]]:
     for operation in (o for path in paths for o in path.operations.values()):
         if operation.body is not None and not isinstance(operation.body, Mapping):
             yield operation.body, "validation"
-        for _, model, _ in operation.responses.values():
+        for _, model, _ in (reply for told in operation.responses.values() for reply in _replies(told)):
             if model is not None and not isinstance(model, Mapping):
                 yield model, "serialization"
 
@@ -125,9 +127,12 @@ def _path(path: Path, models: _Models, *, auth: bool) -> Schema:
 
 
 def _path_parameter(template: str, name: str) -> Schema:
-    longest = 62 if "/nodes/" in template else 127
-    pattern = NODE_ID.pattern.replace("62", str(longest))
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": f"^{pattern}$"}}
+    patterns = {("nodes", "id"): NODE_ID, ("nodes", "name"): NODE_ID, ("commands", "id"): COMMAND_ID,
+                ("commands", "name"): COMMAND_ID}  # fmt: skip
+    before = template.split("/{", 1)[0].rpartition("/")[2]
+    known = patterns.get((before, name))
+    schema = {"type": "string", "pattern": NO_NUL if known is None else f"^{known.pattern}$"}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _operation(path: Path, method: str, operation: Operation, models: _Models, *, auth: bool) -> Schema:
@@ -147,6 +152,8 @@ def _operation(path: Path, method: str, operation: Operation, models: _Models, *
         described["parameters"] = [_parameter(p) for p in operation.parameters]
     if operation.body is not None:
         schema = models.of(operation.body, "validation")
+        if operation.body_rule is not None:
+            schema = {"allOf": [schema, operation.body_rule]}
         content = {media: {"schema": schema} for media in operation.body_types}
         described["requestBody"] = {"required": operation.body_required, "content": content}
     if auth and not operation.open:
@@ -162,6 +169,8 @@ def _operation_id(method: str, template: str) -> str:
 def _parameter(parameter: Parameter) -> Schema:
     schema = dict(parameter.schema)
     example = schema.pop("example", None)
+    if schema.get("type") == "string" and not schema.keys() & {"enum", "pattern"}:
+        schema["pattern"] = NO_NUL
     described: Schema = {
         "name": parameter.name,
         "in": parameter.where,
@@ -172,24 +181,22 @@ def _parameter(parameter: Parameter) -> Schema:
     return described if example is None else {**described, "example": example}
 
 
-def _reply(reply: Reply, models: _Models) -> Schema:
-    description, model, media = reply
-    if media == "application/octet-stream":
-        chunk = models.of(model, "serialization")
-        return {
-            "description": description,
-            "content": {media: {}, "application/x-ndjson": {"schema": chunk}, "text/event-stream": {}},
-        }
-    if model is None:
-        return (
-            {"description": description}
-            if media == "application/json"
-            else {
-                "description": description,
-                "content": {media: {"schema": {"type": "string"}}},
-            }
-        )
-    return {"description": description, "content": {media: {"schema": models.of(model, "serialization")}}}
+def _replies(told: Reply | tuple[Reply, ...]) -> tuple[Reply, ...]:
+    """One reply, or one for each media type."""
+    return (cast("Reply", told),) if isinstance(told[0], str) else cast("tuple[Reply, ...]", told)
+
+
+def _reply(told: Reply | tuple[Reply, ...], models: _Models) -> Schema:
+    replies = _replies(told)
+    content = {media: _content(model, media, models) for _, model, media in replies if model or media != JSON}
+    described = {"description": replies[0][0]}
+    return {**described, "content": content} if content else described
+
+
+def _content(model: Any, media: str, models: _Models) -> Schema:
+    if model is not None:
+        return {"schema": models.of(model, "serialization")}
+    return {"schema": {"type": "string"}} if media.startswith("text/") else {}
 
 
 def _errors(path: Path, operation: Operation, error: Schema) -> Schema:

@@ -16,8 +16,17 @@ from controller.duration import parse_duration
 PARSED: Final = "vendetta.query"
 DURATION: Final = "go-duration"
 """A schema's format for Go durations."""
-SELECTOR: Final = "label-selector"
-"""A schema's format for Kubernetes' label selectors; `controller.store.selector` parses them."""
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+_KEY = rf"(?:[a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?/)?{_NAME}"
+_REQUIREMENT = rf"(?:!?{_KEY}|{_KEY}(?:==?|!=){_NAME}|{_KEY} (?:not)?in \({_NAME}(?:,{_NAME})*\))"
+
+SELECTOR: Final[Mapping[str, Any]] = {
+    "type": "string",
+    "maxLength": 4096,
+    "pattern": rf"^(?:{_REQUIREMENT}(?:,{_REQUIREMENT})*)?$",
+    "example": "env=dev,tier!=db",
+}
+"""Kubernetes' label selectors, in their usual form; `controller.store.selector` reads them."""
 
 Value = str | int
 
@@ -36,6 +45,8 @@ class Parameter:
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
     where: str = "query"
     required: bool = False
+    usual: bool = False
+    """The schema's pattern shows the usual form; whoever reads the value accepts more, and checks it."""
 
 
 def parse(declared: Iterable[Parameter], query: str) -> dict[str, Value]:
@@ -50,7 +61,7 @@ def parse(declared: Iterable[Parameter], query: str) -> dict[str, Value]:
         if name not in known:
             raise _unknown(name, known)
         try:
-            parsed[name] = _convert(text, known[name].schema)
+            parsed[name] = _convert(text, known[name])
         except ValueError as error:
             raise bad_request(f"parameter {name}: {error}", Cause(field=name, message=str(error))) from None
     return parsed
@@ -80,7 +91,8 @@ def _unknown(name: str, known: Iterable[str]) -> Exception:
     return bad_request(f'unknown parameter "{shown}"{hint}', Cause(field=shown, message="unknown parameter"))
 
 
-def _convert(value: str, schema: Mapping[str, Any]) -> Value:
+def _convert(value: str, parameter: Parameter) -> Value:
+    schema = parameter.schema
     if "\x00" in value:
         raise ValueError("a NUL character is not allowed")
     if schema.get("type") == "integer":
@@ -89,6 +101,8 @@ def _convert(value: str, schema: Mapping[str, Any]) -> Value:
         raise ValueError(f"must be one of {', '.join(schema['enum'])}")
     if schema.get("format") == DURATION:
         parse_duration(value)
+    if parameter.usual:
+        return value
     if len(value) > schema.get("maxLength", len(value)):
         raise ValueError(f"must be at most {schema['maxLength']} characters")
     if "pattern" in schema and not re.search(schema["pattern"], value):

@@ -35,17 +35,20 @@ class Operation:
     """One method of one path. `role` None: anybody who got past the door may call it.
 
     `stream`: the response has no end of its own, so write_timeout does not apply.
-    `responses` maps a status to (description, model or JSON schema or None, media type).
+    `responses` maps a status to (description, model or JSON schema or None, media type), or to several of these
+    where the client chooses the media type.
     """
 
     handler: Handler
     summary: str
     role: Role | None = Role.VIEWER
     body: Any = None
+    body_rule: Schema | None = None
+    """What this operation asks of its body beyond the body's own schema."""
     body_types: tuple[str, ...] = ("application/json",)
     body_required: bool = True
     parameters: tuple[Parameter, ...] = ()
-    responses: Mapping[int, Reply] = field(default_factory=dict)
+    responses: Mapping[int, Reply | tuple[Reply, ...]] = field(default_factory=dict)
     stream: bool = False
     open: bool = False
     """Reachable without authentication and from anywhere (health and probes)."""

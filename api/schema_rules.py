@@ -1,6 +1,7 @@
 """Schemas as pydantic makes them, completed: rules that only validators know, and forms that readers understand."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from controller.duration import format_duration
@@ -17,7 +18,7 @@ def apply(schema: Schema, name: str = "") -> Schema:
     """The schema, completed; `name` is the component's."""
     completed: Schema = _walk(schema)
     for known, complete in _RULES.items():
-        if name.removesuffix("-Input").removesuffix("-Output").rpartition("__")[2] == known:
+        if known in {name, name.removesuffix("-Input").removesuffix("-Output")}:
             completed = complete(completed)
     return completed
 
@@ -86,9 +87,18 @@ def _one_transport(schema: Schema) -> Schema:
     return {**schema, "not": both}
 
 
-def _resource(schema: Schema) -> Schema:
+def _change(schema: Schema) -> Schema:
+    """What may only be repeated as it was read is no part of a change."""
+    repeated = {"id", "created_at", "updated_at", "last_seen", "conditions", "uid"}
+    properties = {name: rule for name, rule in schema["properties"].items() if name not in repeated}
+    return _one_transport({**schema, "properties": properties})
+
+
+def _resource(schema: Schema, *, validation: bool) -> Schema:
     """The version is fixed; the status is the server's, whatever a client writes there."""
     properties = {**schema["properties"], "apiVersion": {"type": "string", "enum": [API_VERSION]}}
+    if "status" in properties and validation:
+        properties["status"] = {"description": "The server's own: whatever a client sends is ignored."}
     return {**schema, "properties": properties}
 
 
@@ -98,8 +108,10 @@ _RULES: Final[dict[str, Callable[[Schema], Schema]]] = {
     "FlatParams": _params,
     "CommandParams": _params,
     "NodeRegistration": _one_transport,
-    "NodeChange": _one_transport,
+    "NodeChange": _change,
     "NodeSpec": _one_transport,
-    "Node": _resource,
-    "Command": _resource,
+    "Node-Input": partial(_resource, validation=True),
+    "Node-Output": partial(_resource, validation=False),
+    "Command-Input": partial(_resource, validation=True),
+    "Command-Output": partial(_resource, validation=False),
 }

@@ -1,29 +1,35 @@
-"""What schemathesis has to be told about this API: Go durations, and that streams do not end by themselves."""
+"""What schemathesis has to be told: which rules JSON Schema cannot state, and that streams do not end."""
 
 from typing import Any
 
 import schemathesis
-from hypothesis import strategies as st
-
-_UNITS = st.sampled_from(["ms", "s", "m"])
-_DURATIONS = st.builds(lambda number, unit: f"{number}{unit}", st.integers(1, 9), _UNITS)
-
-_NAMES = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
-_SELECTORS = st.one_of(
-    st.builds("{}={}".format, _NAMES, _NAMES),
-    st.builds("!{}".format, _NAMES),
-    st.builds("{} in ({})".format, _NAMES, _NAMES),
-)
-
-schemathesis.openapi.format("go-duration", _DURATIONS)
-schemathesis.openapi.format("label-selector", _SELECTORS)
 
 
 @schemathesis.hook
-def filter_body(context: Any, body: Any) -> bool:
+def filter_case(context: Any, case: Any) -> bool:
     """Leave out bodies that break a rule which JSON Schema cannot state."""
     del context
-    return not _repeats_a_service(body) and not _renames_a_service(body)
+    body = case.body
+    return not (_repeats_a_service(body) or _renames_a_service(body) or _names_another(body, case.path_parameters))
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
+    """Bound what would wait or stream, and leave out cursors, which nobody can make up."""
+    del context, kwargs
+    query = case.query if isinstance(case.query, dict) else {}
+    if case.path.startswith("/api/v1/nodes") and case.path.endswith("/commands"):
+        query["wait"] = query.get("wait", "0") if _is_malformed(query.get("wait", "0")) else "0"
+    query.pop("continue", None)
+    if query.get("watch") in {"true", "1"}:
+        query["watch"] = "0"
+    if query.get("follow") in {"true", "1"}:
+        query["follow"] = "0"
+    case.query = query
+
+
+def _is_malformed(wait: Any) -> bool:
+    return not isinstance(wait, str) or not wait[:1].isdigit()
 
 
 def _services(body: Any) -> list[Any]:
@@ -47,20 +53,17 @@ def _renames_a_service(body: Any) -> bool:
     for services in _services(body):
         if isinstance(services, dict):
             for key, service in services.items():
-                if isinstance(service, dict) and service.get("id") not in {None, key}:
+                if isinstance(service, dict) and service.get("id") not in (None, key):
                     return True
     return False
 
 
-@schemathesis.hook
-def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """Bound what would wait or stream: a command's result, a watch, a follower."""
-    del context, kwargs
-    query = case.query if isinstance(case.query, dict) else {}
-    if case.path.endswith("/commands") and case.method.upper() == "POST" and case.path.startswith("/api/v1"):
-        query.setdefault("wait", "0")
-    if query.get("watch") in {"true", "1"}:
-        query["timeoutSeconds"] = 1
-    if query.get("follow") in {"true", "1"}:
-        query["follow"] = "0"
-    case.query = query
+def _names_another(body: Any, path: Any) -> bool:
+    """Whether the body is for another object than the path."""
+    if not isinstance(body, dict) or not isinstance(path, dict):
+        return False
+    metadata = body.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if "node_id" in body and isinstance(body.get("id"), str):
+        return bool(body["id"] != path.get("id"))
+    return "name" in path and isinstance(name, str) and name not in ("", path["name"])

@@ -17,6 +17,7 @@ from api.messages import warning as warning_header
 from api.parameters import flag, number, text
 from controller.admission import Admission, Unknown
 from controller.resources.meta import GROUP, Resource
+from controller.store.base import Expired
 
 
 class Handlers:
@@ -168,7 +169,7 @@ def _check_identity(old: Resource, asked: Resource, name: str) -> None:
 
 
 def _check_revision(request: Request, newest: int) -> None:
-    """A list that must not be older than a revision which does not exist yet cannot be served."""
+    """A revision that does not exist (any more): the store began anew, so the client must, too."""
     wanted = text(request, "resourceVersion")
     if wanted is not None and int(wanted) > newest:
-        raise APIError(504, "Timeout", "Too large resource version", headers={"Retry-After": "1"})
+        raise Expired(f"revision {wanted} is not there: list again")

@@ -8,7 +8,15 @@ from api.kube.discovery import Discovery
 from api.kube.encoding import Encoder
 from api.kube.handlers import Handlers
 from api.kube.kinds import COMMANDS, NODES, Served
-from api.kube.schemas import api_group, api_group_list, api_resource_list, list_schema, merge_schema, status_schema
+from api.kube.schemas import (
+    api_group,
+    api_group_list,
+    api_resource_list,
+    creation_rule,
+    list_schema,
+    merge_schema,
+    status_schema,
+)
 from api.messages import JSON, MERGE_PATCH
 from api.parameters import BOOLEAN, SELECTOR, Parameter
 from api.routing import Operation, Path, Reply
@@ -18,7 +26,7 @@ _TAG: Final = "kubernetes"
 _ROOT: Final = f"/apis/{GROUP}/{VERSION}"
 
 _VERSION: Final = {"type": "string", "pattern": "^[0-9]{1,18}$"}
-_TEXT: Final = {"type": "string", "maxLength": 4096}
+_TEXT: Final = {"type": "string", "maxLength": 4096, "pattern": r"^[^\u0000]*$"}
 
 _PRETTY: Final = Parameter(name="pretty", description="Accepted, and ignored.", schema=_TEXT)
 _WRITING: Final = (
@@ -38,7 +46,8 @@ _LISTING: Final = (
     Parameter(
         name="labelSelector",
         description="Kubernetes' label selector.",
-        schema={**_TEXT, "format": SELECTOR, "example": "env=dev,tier!=db"},
+        schema=SELECTOR,
+        usual=True,
     ),
     Parameter(
         name="fieldSelector",
@@ -84,6 +93,7 @@ def _collection(served: Served, handlers: Handlers) -> Path:
                 summary=f"Create a {served.singular}",
                 role=Role.OPERATOR,
                 body=served.model,
+                body_rule=creation_rule(named=served.plural == "nodes"),
                 parameters=_WRITING,
                 responses={201: created},
             ),

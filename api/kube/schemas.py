@@ -34,6 +34,16 @@ def status_schema() -> Schema:
     return schema
 
 
+def creation_rule(*, named: bool) -> Schema:
+    """What a body to create needs: no version yet, and a name (or a prefix for one) where none is minted."""
+    name = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"}
+    metadata: Schema = {"type": "object", "properties": {"resourceVersion": {"const": ""}}}
+    if not named:
+        return {"properties": {"metadata": metadata}}
+    metadata = {**metadata, "properties": {**metadata["properties"], "name": name}, "required": ["name"]}
+    return {"properties": {"metadata": metadata}, "required": ["metadata"]}
+
+
 def merge_schema() -> Schema:
     """A merge patch: any part of the object, null to remove something."""
     return {"type": "object", "description": "JSON merge patch (RFC 7396) of the object."}

@@ -30,7 +30,8 @@ _ACCEPTED: Final[Reply] = ("The command has not ended yet; `Location` is where t
 _SELECTOR: Final = Parameter(
     name="labelSelector",
     description="Kubernetes' label selector, for example `env=dev,tier!=db`.",
-    schema={"type": "string", "format": SELECTOR, "maxLength": 4096, "example": "env=dev"},
+    schema=SELECTOR,
+    usual=True,
 )
 _LIMIT: Final = Parameter(
     name="limit",
@@ -43,12 +44,18 @@ _IF_MATCH: Final = Parameter(
 )
 
 
+_SINCE: Final = (
+    r"^(?:20[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
+    r"|[1-9][0-9]{0,2}(?:ms|s|m|h))$"
+)
+
+
 def _one_of(name: str, description: str, kind: object) -> Parameter:
     values = list(getattr(kind, "__args__", ()))
     return Parameter(name=name, description=description, schema={"type": "string", "enum": values})
 
 
-_TEXT: Final = {"type": "string", "maxLength": 255}
+_TEXT: Final = {"type": "string", "maxLength": 255, "pattern": r"^[^\u0000]*$"}
 
 NODE_PATHS: Final = (
     Path(
@@ -160,7 +167,13 @@ COMMAND_PATHS: Final = (
                     Parameter(
                         name="wait",
                         description="Wait so long for its end instead of the default; `0` not at all.",
-                        schema={"type": "string", "format": DURATION, "example": "0"},
+                        schema={
+                            "type": "string",
+                            "format": DURATION,
+                            "pattern": "^(?:0|[1-9][0-9]{0,2}(?:ms|s|m))$",
+                            "example": "0",
+                        },
+                        usual=True,
                     ),
                     Parameter(name="Prefer", where="header", description="`respond-async` is the same as `wait=0`."),
                     Parameter(
@@ -187,7 +200,8 @@ COMMAND_PATHS: Final = (
                     Parameter(
                         name="since",
                         description="Only commands created since: a time (RFC 3339), or a duration before now.",
-                        schema={"type": "string", "pattern": r"^[0-9+.]", "example": "10m"},
+                        schema={"type": "string", "pattern": _SINCE, "example": "10m"},
+                        usual=True,
                     ),
                     _SELECTOR,
                     _LIMIT,
@@ -240,7 +254,13 @@ COMMAND_PATHS: Final = (
                     ),
                     Parameter(name="follow", description="Go on until the command has ended.", schema=BOOLEAN),
                 ),
-                responses={200: ("Raw bytes; with the Accept header, tagged chunks.", LogChunkView, output.RAW)},
+                responses={
+                    200: (
+                        ("Raw bytes; with the Accept header, tagged chunks.", None, output.RAW),
+                        ("Tagged chunks, one a line.", LogChunkView, output.NDJSON),
+                        ("Tagged chunks, one an event.", None, output.EVENTS),
+                    )
+                },
                 stream=True,
             ),
         },

@@ -8,7 +8,7 @@ from controller.duration import SECOND
 from controller.resources.conditions import Condition
 from controller.resources.meta import Resource
 from controller.resources.node import CredentialRef
-from controller.resources.types import Model, Name, Nanoseconds, Text, Timestamp
+from controller.resources.types import SHORT_DURATION_PATTERN, Model, Name, Nanoseconds, Text, Timestamp
 
 CommandPhase = Literal["pending", "running", "success", "error", "timeout", "cancelled", "unknown"]
 Certainty = Literal["confirmed", "presumed", "unknown"]
@@ -37,6 +37,9 @@ def _free_names(env: dict[str, str | SecretRef]) -> dict[str, str | SecretRef]:
     return env
 
 
+_SHORT = Field(json_schema_extra={"pattern": SHORT_DURATION_PATTERN})
+
+
 class CommandParams(Model):
     """How a command runs. What is left out gets its default when the command is stored (contract C-3)."""
 
@@ -44,9 +47,11 @@ class CommandParams(Model):
     """The limit of the execution; enforced on the node."""
     delivery_timeout: Annotated[Nanoseconds, Field(gt=0, le=30 * 86400 * SECOND)] = 600 * SECOND
     """How long to wait for the node."""
-    connect_timeout: Annotated[Nanoseconds, Field(gt=0, le=600 * SECOND)] = 10 * SECOND
+    connect_timeout: Annotated[
+        Nanoseconds, Field(gt=0, le=600 * SECOND, json_schema_extra={"pattern": SHORT_DURATION_PATTERN})
+    ] = 10 * SECOND
     """The limit of one attempt to connect."""
-    grace: Annotated[Nanoseconds, Field(le=3600 * SECOND)] = 5 * SECOND
+    grace: Annotated[Nanoseconds, Field(le=3600 * SECOND), _SHORT] = 5 * SECOND
     """Between TERM and KILL."""
     argv: Annotated[tuple[Text, ...], Field(max_length=4096)] | None = None
     """A program and its arguments, without any shell."""

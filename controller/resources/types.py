@@ -49,6 +49,19 @@ def _duration(value: Any, info: ValidationInfo) -> Any:
     return value
 
 
+def _integral(value: Any) -> Any:
+    """JSON knows one kind of number: 8080.0 is the integer 8080 (JSON Schema, 6.1.1)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+DURATION_PATTERN = (
+    r"^(?:[1-9][0-9]?h(?:[1-5]?[0-9]m)?(?:[1-5]?[0-9](?:\.[0-9]{1,9})?s)?"
+    r"|[1-9][0-9]?m(?:[1-5]?[0-9](?:\.[0-9]{1,9})?s)?|[1-9][0-9]{0,2}(?:\.[0-9]{1,9})?s|[1-9][0-9]{0,5}ms)$"
+)
+"""How durations are best written. Everything that Go reads is accepted."""
+SHORT_DURATION_PATTERN = r"^(?:[1-9]m(?:[1-5]?[0-9]s)?|[1-9][0-9]?(?:\.[0-9]{1,9})?s|[1-9][0-9]{0,4}ms)$"
+"""The same, for those that are at most ten minutes."""
+
 NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 COMMAND_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -58,7 +71,9 @@ Text = Annotated[str, AfterValidator(_no_nul), Field(json_schema_extra={"pattern
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 """The name of a resource; the scheme narrows it by kind."""
 
-Port = Annotated[int, Field(ge=1, le=65535)]
+Integer = Annotated[int, BeforeValidator(_integral)]
+
+Port = Annotated[Integer, Field(ge=1, le=65535)]
 
 Timestamp = Annotated[datetime, AfterValidator(_aware), PlainSerializer(rfc3339, return_type=str)]
 """An aware time; written as RFC 3339 with `Z`, the fraction only where there is one."""
@@ -68,7 +83,11 @@ Nanoseconds = Annotated[
     BeforeValidator(_duration),
     PlainSerializer(format_duration, return_type=str),
     Field(ge=0, le=2**63 - 1),
-    WithJsonSchema({"type": "string", "format": "go-duration", "examples": ["1m30s"]}),
+    WithJsonSchema(
+        {"type": "string", "format": "go-duration", "pattern": DURATION_PATTERN, "examples": ["1m30s"]},
+        mode="validation",
+    ),
+    WithJsonSchema({"type": "string", "format": "go-duration"}, mode="serialization"),
 ]
 """A length of time: a Go duration string outside (`2h30m15s`, contract A-3), integer nanoseconds inside."""
 
