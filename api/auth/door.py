@@ -9,6 +9,8 @@ from api.auth.cors import RawHeaders
 from api.auth.headers import DoorHeaders
 from api.auth.principal import Principal
 
+PRINCIPAL: Final = "vendetta.principal"
+"""Where the scope holds who is calling."""
 OPEN_PATHS: Final = frozenset({"/health", "/livez", "/readyz"})
 """Health and probes: for everybody, from everywhere."""
 METRICS_PATHS: Final = frozenset({"/metrics", "/metrics/prometheus"})

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.auth.authenticator import Authenticator
 from api.auth.cors import RawHeaders
-from api.auth.door import Door
+from api.auth.door import PRINCIPAL, Door
 from api.auth.headers import read_headers
 from api.auth.local_door import LocalDoor
 from api.auth.token_door import TokenDoor
@@ -17,7 +17,6 @@ from api.context import Context
 from api.errors import APIError
 from api.refusal import refuse
 
-PRINCIPAL: Final = "vendetta.principal"
 _STARTS: Final = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Literal, Protocol
 
+from api.auth.principal import Principal
 from api.stream.events import Event
 from api.stream.log import EventLog, Lagged
 
@@ -26,10 +27,19 @@ class Lane(Protocol):
 class Client:
     """A place in the log. For one task; everything else about it is done by the broadcaster's own loop."""
 
-    def __init__(self, log: EventLog, kind: Kind, types: frozenset[str], lane: Lane | None, now: float) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        kind: Kind,
+        types: frozenset[str],
+        lane: Lane | None,
+        principal: Principal | None,
+        now: float,
+    ) -> None:
         """`lane` is None on a server that gives none."""
         self.kind: Kind = kind
         self.types = types
+        self.principal = principal
         self._lane = lane
         self._log = log
         self._after = 0

@@ -47,8 +47,8 @@ class Encoder:
 
     def initial_state(self, nodes: Iterable[Resource], revision: int, at: datetime, *, resync: bool) -> Event:
         """Return the first event of a client. `resync`: what happened before it cannot be told any more."""
-        data = {"nodes": [self._node(node) for node in nodes if isinstance(node, Node)]}
         more = {"resync": True} if resync else {}
+        data = {"nodes": [self._node(node) for node in nodes if isinstance(node, Node)], **more}
         return self._encode(INITIAL_STATE, revision, at, data, more)
 
     def resync(self, revision: int, at: datetime) -> Event:

@@ -7,6 +7,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from api.auth.door import PRINCIPAL
 from api.stream.broadcaster import Broadcaster
 from api.stream.client import Client
 from api.stream.log import CHUNK, Lagged
@@ -40,7 +41,7 @@ class EventStream(Response):
             await send(start)
             await send({"type": "http.response.body", "body": b""})
             return
-        with self._broadcaster.connect("sse", self._types, scope.get(LANE)) as client:
+        with self._broadcaster.connect("sse", self._types, scope.get(LANE), scope.get(PRINCIPAL)) as client:
             async with asyncio.TaskGroup() as group:
                 listener = group.create_task(_until_gone(receive, client), name="stream-listener")
                 await client.sending(send(start))

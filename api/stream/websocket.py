@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
+from api.auth.door import PRINCIPAL
 from api.errors import APIError, bad_request
 from api.refusal import refuse
 from api.stream.broadcaster import Broadcaster
@@ -37,7 +38,7 @@ class EventSocket:
             await refuse(scope, receive, send, error)
             return
         await receive()  # the connect
-        with self._broadcaster.connect("websocket", types, scope.get(LANE)) as client:
+        with self._broadcaster.connect("websocket", types, scope.get(LANE), scope.get(PRINCIPAL)) as client:
             async with asyncio.TaskGroup() as group:
                 listener = group.create_task(_until_gone(receive, client), name="stream-listener")
                 try:

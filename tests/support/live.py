@@ -78,6 +78,13 @@ class Live:
         """Store many nodes, one revision each, in one write."""
         self.do(self.context.store.write(*(Create(obj=Node(metadata=ObjectMeta(name=n))) for n in names)))
 
+    def has_clients(self, count: int, within: float = 5) -> bool:
+        """Whether it comes to have so many event clients: leaving takes a moment."""
+        deadline = time.monotonic() + within
+        while self.context.broadcaster.connected_clients != count and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.context.broadcaster.connected_clients == count
+
     def stop(self) -> float:
         """Stop it, and say how long that took."""
         begun = time.monotonic()

@@ -111,6 +111,15 @@ def test_a_browser_gets_onto_the_stream_by_ticket_and_stays_by_cookie(live: Live
         assert client.event()["type"] == "initial_state"
 
 
+def test_a_stream_does_not_outlive_its_token(live: Live) -> None:
+    """E-5: revoking a token ends the streams that it opened."""
+    made = make(live, "viewer")
+    with SSE(live.port, "/ws", f"Authorization: Bearer {made['token']}") as client:
+        client.event()
+        assert httpx2.delete(f"{live.url}/api/v1/tokens/{made['id']}", headers=ADMIN).status_code == 204
+        assert client.frame() is None
+
+
 def test_a_ticket_is_for_the_streams_path(live: Live) -> None:
     """E-5: bound to the path."""
     asked = httpx2.post(f"{live.url}/api/v1/stream-tickets", json={"path": "/metrics"}, headers=ADMIN)

@@ -117,6 +117,7 @@ def test_both_formats_parse_and_count_requests_by_template(live: Live) -> None:
 
 def test_connected_clients_are_those_of_the_stream(live: Live) -> None:
     """D-4: SSE and WebSocket."""
+    assert live.has_clients(0)
     with SSE(live.port) as client:
         client.event()
         assert httpx2.get(f"{live.url}/metrics").json()["websocket"] == {"connected_clients": 1}

@@ -102,11 +102,18 @@ def test_clients_that_never_read_cost_little_and_disturb_nobody() -> None:
         took = readers.read_until(1 + EVENTS, 30)
         assert min(readers.counts.values()) == 1 + EVENTS, (took, min(readers.counts.values()))
         assert resident() - before < 60
-        deadline = time.monotonic() + 10
-        while live.context.broadcaster.connected_clients > 180 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert live.context.broadcaster.connected_clients == 180
+        assert live.has_clients(180, within=10)
         assert live.context.traffic.dropped_streams == 20
+        assert live.stop() < 5
+
+
+def test_clients_that_do_not_take_their_last_bytes_do_not_hold_up_a_stop() -> None:
+    """E-4: they are cut when the grace is over."""
+    with serve() as live, contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(Raw(live.port, receive_buffer=4096)).get("/ws")
+        assert live.has_clients(20)
+        flood(live, "last", 200, 30_000)
         assert live.stop() < 5
 
 

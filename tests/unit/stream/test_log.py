@@ -16,7 +16,7 @@ def event(revision: int, kind: str = "a", size: int = 10) -> Event:
 
 
 def client(log: EventLog, types: frozenset[str] = TYPES) -> Client:
-    return Client(log, "sse", types, None, 0.0)
+    return Client(log, "sse", types, None, None, 0.0)
 
 
 def test_what_is_pending_is_joined_into_one_write() -> None:
