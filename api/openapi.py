@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
@@ -19,6 +19,8 @@ Key = tuple[str, JsonSchemaMode]
 _REF: Final = "#/components/schemas/{model}"
 NO_NUL: Final = r"^[^\u0000]*$"
 JSON: Final = "application/json"
+_SHORT_ID: Final = "^[!-.0-~]{1,255}$"
+"""Of what has no pattern of its own: printable, and no slash."""
 _PLACEHOLDER: Final = re.compile(r"{(\w+)(?::\w+)?}")
 
 _DESCRIPTION: Final = (
@@ -131,7 +133,7 @@ def _path_parameter(template: str, name: str) -> Schema:
                 ("commands", "name"): COMMAND_ID}  # fmt: skip
     before = template.split("/{", 1)[0].rpartition("/")[2]
     known = patterns.get((before, name))
-    schema = {"type": "string", "pattern": NO_NUL if known is None else f"^{known.pattern}$"}
+    schema = {"type": "string", "pattern": _SHORT_ID if known is None else f"^{known.pattern}$"}
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
@@ -183,7 +185,7 @@ def _parameter(parameter: Parameter) -> Schema:
 
 def _replies(told: Reply | tuple[Reply, ...]) -> tuple[Reply, ...]:
     """One reply, or one for each media type."""
-    return (cast("Reply", told),) if isinstance(told[0], str) else cast("tuple[Reply, ...]", told)
+    return (told,) if isinstance(told[0], str) else told  # type: ignore[return-value]
 
 
 def _reply(told: Reply | tuple[Reply, ...], models: _Models) -> Schema:

@@ -10,6 +10,8 @@ def filter_case(context: Any, case: Any) -> bool:
     """Leave out bodies that break a rule which JSON Schema cannot state."""
     del context
     body = case.body
+    if case.method.upper() == "PUT" and case.path.endswith("/commands/{name}"):
+        return False  # of a stored spec only `cancel` may change, so that no made-up one is right
     return not (_repeats_a_service(body) or _renames_a_service(body) or _names_another(body, case.path_parameters))
 
 
@@ -65,5 +67,5 @@ def _names_another(body: Any, path: Any) -> bool:
     metadata = body.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     if "node_id" in body and isinstance(body.get("id"), str):
-        return bool(body["id"] != path.get("id"))
+        return True  # a report that fits a command has to be made for it
     return "name" in path and isinstance(name, str) and name not in ("", path["name"])

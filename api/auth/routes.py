@@ -102,6 +102,7 @@ def paths(context: Context) -> tuple[Path, ...]:
                     handler=desk.sell,
                     summary="Get a ticket for the event stream",
                     body=TicketRequest,
+                    body_rule={"properties": {"path": {"enum": [context.settings.websocket.path, None]}}},
                     body_required=False,
                     responses=sold,
                 )

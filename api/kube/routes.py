@@ -125,7 +125,7 @@ def _object(served: Served, handlers: Handlers) -> Path:
                 handler=handlers.patch,
                 summary=f"Change a {served.singular} by JSON merge patch",
                 role=Role.OPERATOR,
-                body=merge_schema(),
+                body=merge_schema(served.model),
                 body_types=(MERGE_PATCH,),
                 parameters=_WRITING,
                 responses={200: found},

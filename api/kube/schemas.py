@@ -1,10 +1,16 @@
 """JSON schemas of what has no model here: lists, statuses, discovery."""
 
-from typing import Any
+from typing import Any, Final
 
-from controller.resources.meta import Resource
+from pydantic import TypeAdapter
+
+from controller.resources.meta import Labels, Resource
+from controller.resources.node import Node
 
 Schema = dict[str, Any]
+
+_NO_NUL: Final = r"^[^\u0000]*$"
+_NO_NUL_KEYS: Final = {"propertyNames": {"pattern": _NO_NUL}}
 
 
 def list_schema(model: type[Resource]) -> Schema:
@@ -44,9 +50,26 @@ def creation_rule(*, named: bool) -> Schema:
     return {"properties": {"metadata": metadata}, "required": ["metadata"]}
 
 
-def merge_schema() -> Schema:
-    """A merge patch: any part of the object, null to remove something."""
-    return {"type": "object", "description": "JSON merge patch (RFC 7396) of the object."}
+def merge_schema(model: type[Resource]) -> Schema:
+    """A merge patch (RFC 7396): any part of what a client may change, null to remove something."""
+    labels = TypeAdapter(Labels).json_schema()
+    values = {"anyOf": [labels["additionalProperties"], {"type": "null"}]}
+    notes = {"type": "object", "additionalProperties": {"type": ["string", "null"], "pattern": _NO_NUL}}
+    metadata = {"labels": {**labels, "additionalProperties": values}, "annotations": {**notes, **_NO_NUL_KEYS}}
+    spec = _NODE_PATCH if model is Node else {"cancel": {"const": True}}
+    return {
+        "description": "JSON merge patch (RFC 7396) of the object.",
+        "examples": [{"metadata": {"labels": {"env": "dev"}}}],
+        **_closed(metadata=_closed(**metadata), spec=_closed(**spec)),
+    }
+
+
+def _closed(**properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _text(longest: int) -> Schema:
+    return {"type": ["string", "null"], "maxLength": longest, "pattern": _NO_NUL}
 
 
 def api_group_list() -> Schema:
@@ -66,3 +89,20 @@ def api_resource_list() -> Schema:
 
 def _object(**properties: Schema) -> Schema:
     return {"type": "object", "properties": properties, "required": sorted(properties)}
+
+
+_NODE_PATCH: Final[Schema] = {
+    "displayName": _text(255),
+    "provider": _text(63),
+    "address": _text(255),
+    "port": {"type": ["integer", "null"], "minimum": 1, "maximum": 65535},
+    "unschedulable": {"type": ["boolean", "null"]},
+    "capabilities": {
+        "type": ["object", "null"],
+        "additionalProperties": {"type": ["boolean", "integer", "string", "null"], "pattern": _NO_NUL},
+        **_NO_NUL_KEYS,
+    },
+    "services": {"type": ["array", "null"], "items": {"$ref": "#/components/schemas/Service"}},
+    "transport": {"anyOf": [{"$ref": "#/components/schemas/TransportSpec"}, {"type": "null"}]},
+}
+"""What may be changed of a node's spec; `transports` as `transport`, in a list."""

@@ -12,7 +12,7 @@ from controller.admission.results import REPORTED
 from controller.resources.command import CommandParams, EnvName, SecretRef
 from controller.resources.meta import Labels
 from controller.resources.node import CredentialRef, Service, TransportSpec
-from controller.resources.types import Integer, Nanoseconds, Port, Scalar, Text, Timestamp
+from controller.resources.types import Integral, Nanoseconds, Port, Scalar, Text, Timestamp
 
 NodeId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 CommandId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
@@ -192,7 +192,7 @@ class ResultReport(Body):
     output: Text = ""
     duration: Nanoseconds | None = None
     finished: Timestamp | None = None
-    exit_code: Annotated[Integer, Field(ge=-(2**31), le=2**31 - 1)] | None = None
+    exit_code: Annotated[int, Field(ge=-(2**31), le=2**31 - 1), Integral] | None = None
 
     @model_validator(mode="after")
     def _known_status(self) -> "ResultReport":

@@ -6,7 +6,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors import bad_request
+from api.errors import bad_request, conflict
 from api.layers import allow_time
 from api.messages import admission_of, answer, caller_of, context_of, etag, read_body, warning
 from api.parameters import text
@@ -86,12 +86,15 @@ def _result(command: Command, headers: dict[str, str]) -> Response:
 
 def _own_id(request: Request, body: CommandRequest) -> str:
     """The client's own id, from the body or from `Idempotency-Key`; empty: one is minted."""
-    key = request.headers.get("idempotency-key", "").strip().removeprefix('"').removesuffix('"')
-    if key and not KINDS["Command"].name_pattern.fullmatch(key):
+    given = request.headers.get("idempotency-key")
+    if given is None:
+        return body.id or ""
+    key = given.strip().removeprefix('"').removesuffix('"')
+    if not KINDS["Command"].name_pattern.fullmatch(key):
         raise bad_request("Idempotency-Key: at most 128 of [A-Za-z0-9._-], the first one alphanumeric")
-    if key and body.id and key != body.id:
-        raise bad_request("id and Idempotency-Key differ: give one of them")
-    return body.id or key
+    if body.id not in {None, key}:
+        raise conflict("id and Idempotency-Key differ: give one of them")
+    return key
 
 
 def _wait_seconds(request: Request, params: CommandParams, settings: Settings) -> float:

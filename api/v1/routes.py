@@ -180,7 +180,7 @@ COMMAND_PATHS: Final = (
                         name="Idempotency-Key",
                         where="header",
                         description="The caller's own id for the command: sent again, it is not done again.",
-                        schema={"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"},
+                        schema={"type": "string", "pattern": r'^\s*"?[A-Za-z0-9][A-Za-z0-9._-]{0,127}"?\s*$'},
                     ),
                 ),
                 responses={200: _ENDED, 202: _ACCEPTED},

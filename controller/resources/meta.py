@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from controller.resources.types import Integer, Model, Text, Timestamp
+from controller.resources.types import Integral, Model, Text, Timestamp
 
 GROUP = "vendetta.dev"
 VERSION = "v1"
@@ -74,7 +74,7 @@ class ObjectMeta(Model):
     """For selecting."""
     annotations: dict[Text, Text] = Field(default_factory=dict)
     """Free-form notes, not for selecting."""
-    generation: Annotated[Integer, Field(ge=0, le=2**63 - 1)] = 0
+    generation: Annotated[int, Field(ge=0, le=2**63 - 1), Integral] = 0
     """Counts changes of the spec."""
     resource_version: str = ""
     """An opaque version of the object, for optimistic locking and watches."""

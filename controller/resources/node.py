@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from controller.resources.conditions import Condition
 from controller.resources.meta import Resource
-from controller.resources.types import Integer, Model, Name, Nanoseconds, Port, Scalar, Text, Timestamp
+from controller.resources.types import Integral, Model, Name, Nanoseconds, Port, Scalar, Text, Timestamp
 
 NodePhase = Literal["active", "inactive", "unreachable", "draining", "unknown"]
 
@@ -56,7 +56,7 @@ class HTTPCheck(Model):
     """A check by an HTTP request."""
 
     path: Text = "/"
-    status: tuple[Annotated[Integer, Field(ge=100, le=599)], ...] = ()
+    status: tuple[Annotated[int, Field(ge=100, le=599), Integral], ...] = ()
 
 
 class Check(Model):

@@ -71,9 +71,10 @@ Text = Annotated[str, AfterValidator(_no_nul), Field(json_schema_extra={"pattern
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 """The name of a resource; the scheme narrows it by kind."""
 
-Integer = Annotated[int, BeforeValidator(_integral)]
+Integral = BeforeValidator(_integral)
+"""Put it after an int's bounds."""
 
-Port = Annotated[Integer, Field(ge=1, le=65535)]
+Port = Annotated[int, Field(ge=1, le=65535), Integral]
 
 Timestamp = Annotated[datetime, AfterValidator(_aware), PlainSerializer(rfc3339, return_type=str)]
 """An aware time; written as RFC 3339 with `Z`, the fraction only where there is one."""
