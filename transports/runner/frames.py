@@ -15,8 +15,6 @@ from transports.base import Probe, RunId, RunState, RunStatus, StartRequest, Sto
 INLINE_BODY = 16 * 1024
 """Encoded bytes of script and input that still travel in the request line: the shell reads it byte by byte."""
 MAX_ANSWER = 4096
-BLOCK = 512
-TAIL = 64 * 1024
 LONGEST = 10 * 365 * 86400
 """Seconds: a longer time limit is no limit, and would overflow the arithmetic of some shells."""
 
@@ -76,8 +74,7 @@ def hundredths(seconds: float) -> int:
 
 def start(sequence: int, req: StartRequest, *, nonce: str, ack: bool, staged: bool) -> bytes:
     """The request that delivers a run. `ack`: the node also answers at the claim, not only at the end."""
-    blocks = -(-req.output_cap // BLOCK)
-    if blocks < 0:
+    if req.output_cap < 0:
         raise ValueError(f"not an output cap: {req.output_cap}")
     return request(
         sequence,
@@ -87,8 +84,7 @@ def start(sequence: int, req: StartRequest, *, nonce: str, ack: bool, staged: bo
         req.digest,
         str(max(1, hundredths(req.timeout))),
         str(hundredths(req.grace)),
-        str(blocks * BLOCK),
-        str(blocks),
+        str(req.output_cap),
         "f" + "a" * ack + "s" * staged,
         str(len(req.script)),
         str(len(req.stdin)),

@@ -10,10 +10,10 @@ give_up() {
 look_around() {
     peek self && now && read -r v_boot </proc/sys/kernel/random/boot_id && where 0 ||
         give_up noproc 'no usable /proc'
-    for v_x in cat grep head mkdir mv rm sleep tail tr wc; do
+    for v_x in cat dd grep head mkdir mv rm sleep tail tr wc; do
         command -v "$v_x" >/dev/null || give_up tool "$v_x"
     done
-    v_cat=$(command -v cat)
+    v_cat=$(command -v cat) v_dd=$(command -v dd)
     v_setsid=$(command -v setsid || command -v perl || command -v python3) || give_up tool setsid
     v_heredoc=''
     [ ! -p /proc/self/fd/3 ] || v_heredoc=1

@@ -81,31 +81,23 @@ supervisor_alive() { [ "$v_cb" = "$v_boot" ] && alive "$v_sp" "$v_ss"; }
 # poke: have the supervisor of the run looked at stop waiting for output
 poke() { supervisor_alive && [ "$v_sp" -gt 1 ] && kill -USR1 "$v_sp"; }
 
-# carriers RUN: v_left grows by the processes of this user whose environment has the run's cookie
-carriers() {
-    set +f
-    v_x=$(grep -lsF "VENDETTA_RUN=$1" /proc/[0-9]*/environ)
-    set -f
-    for v_y in $v_x; do
-        v_y=${v_y#/proc/}
-        v_y=${v_y%/environ}
-        case " $v_left " in *" $v_y "*) continue ;; esac
-        tr '\000' '\n' <"/proc/$v_y/environ" | grep -qxF "VENDETTA_RUN=$1" && v_left="$v_left $v_y"
-    done
-}
+# carries PID RUN: that process has the run's cookie in its environment. (Not every grep can look behind a NUL.)
+carries() { tr '\000' '\n' <"/proc/$1/environ" | grep -qxF "VENDETTA_RUN=$2"; }
 
-# survivors RUN: v_left = processes of the run looked at: its session, its group, or carriers of its cookie
+# survivors RUN: v_left = processes of the run looked at: its session, its group, or carriers of its cookie.
+# All of them are younger than the command, which leaves few environments to read.
 survivors() {
     v_left=''
     set +f
     for v_p in /proc/[0-9]*; do
         peek "${v_p#/proc/}" || continue
         case $v_state in Z | X | x) continue ;; esac
-        [ "$v_group" = "$v_cp" ] || [ "$v_session" = "$v_cp" ] || continue
-        [ "$v_start" -lt "$v_cs" ] || v_left="$v_left $v_pid"
+        [ "$v_start" -ge "$v_cs" ] && [ "$v_session" -ne 0 ] || continue
+        if [ "$v_group" = "$v_cp" ] || [ "$v_session" = "$v_cp" ] || carries "$v_pid" "$1"; then
+            v_left="$v_left $v_pid"
+        fi
     done
     set -f
-    carriers "$1"
 }
 
 # slay RUN: KILL whatever is left of the run looked at. Never a number that may not be ours any more.

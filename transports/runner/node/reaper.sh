@@ -138,7 +138,7 @@ turn() {
 
 tick() {
     [ -n "$v_list" ] && [ -z "$v_ticker" ] || return 0
-    { sleep 1 && put "t$v_nl"; } >/proc/self/fd/0 &
+    { sleep 1 && put "t$v_nl"; } >/proc/self/fd/3 &
     v_ticker=$!
 }
 
@@ -162,6 +162,7 @@ on_event() {
 reap() {
     trap '' HUP INT QUIT TERM PIPE USR1
     unset VENDETTA_RUN
+    exec 3<&0 # a command with & has another standard input
     v_dir=${0%/*} v_list='' v_ticker='' v_journal=''
     read -r v_boot </proc/sys/kernel/random/boot_id
     while :; do

@@ -39,23 +39,38 @@ E
     fi
 }
 
-# pump: stdin to stdout up to the cap, then the last bytes. Status 0: all of it; 9: cut; else: some were lost.
+# pump: stdin to 8, up to the cap, then the last bytes. Status 0: all of it; 9: over the cap; else: bytes were lost.
+# dd stops after a number of reads and never holds a byte back or throws one away, so the cap is exact.
 pump() {
-    exec 3<&- 4<&- 5>&- 6>&- 7>&- 8>&- 9>&-
+    exec 1>/dev/null 3<&- 4<&- 5>&- 6>&- 7>&- 9>&-
     v_n=0
-    until (ulimit -f "$v_blocks" && exec "$v_cat"); do
-        where 1
-        [ "$v_pos" -ge "$v_cap" ] && break
-        v_n=$((v_n + 1))
-        [ "$v_n" -lt 3 ] || { "$v_cat" >/dev/null && exit 8; }
+    while where 8 && [ "$v_pos" -lt "$v_cap" ]; do
+        blocks $((v_cap - v_pos))
+        if v_x=$(LC_ALL=C "$v_dd" bs="$v_bs" count="$v_count" 2>&1 >&8); then
+            v_x=${v_x%% records in*} # 12+3: whole and partial reads, after a warning or none
+            v_x=${v_x##*[!0-9+]}
+            [ $((${v_x%+*} + ${v_x#*+})) -ge "$v_count" ] || exit "$v_n"
+        elif [ "$v_n" -gt 0 ]; then
+            "$v_cat" >/dev/null
+            exit 8
+        else
+            v_n=8
+        fi
     done
-    if [ "${v_pos-0}" -ge "$v_cap" ] && [ "$v_n" -lt 3 ] && [ -n "${v_pos-}" ]; then
-        tail -c "$tail_size"
-        [ "$v_n" -gt 0 ] && exit 8
-        exit 9
+    tail -c "$tail_size" >&8
+    [ "$v_n" -gt 0 ] || exit 9
+    exit "$v_n"
+}
+
+# blocks BYTES: v_bs and v_count, together no more than that: reads may come out short, never long
+blocks() {
+    if [ "$1" -ge 131072 ]; then
+        v_bs=65536 v_count=$(($1 / 65536))
+    elif [ "$1" -ge 4096 ]; then
+        v_bs=$(($1 / 8)) v_count=8
+    else
+        v_bs=$1 v_count=1
     fi
-    [ "$v_n" -eq 0 ] || exit 8
-    exit 0
 }
 
 # become: C. Everything before the claim may fail freely; after it there is only the exec.
@@ -164,9 +179,9 @@ run() {
     become &
     v_child=$!
     exec 5>&- 7>&-
-    (pump <&3 >&8) &
+    (pump <&3) &
     v_po=$!
-    (pump <&4 >&9) &
+    (pump <&4 8>&9) &
     v_pe=$!
     collect
 }
@@ -191,12 +206,12 @@ why() {
     case $v_x in *'o space left'* | *uota*) return 1 ;; esac
 }
 
-# supervise RUN NONCE DIGEST TIMEOUT GRACE CAP BLOCKS FLAGS SCRIPT_SIZE INPUT_SIZE SCRIPT INPUT
+# supervise RUN NONCE DIGEST TIMEOUT GRACE CAP FLAGS SCRIPT_SIZE INPUT_SIZE SCRIPT INPUT
 supervise() {
     trap '' HUP INT QUIT TERM
     exec </dev/null
-    v_run=$1 v_nonce=$2 v_digest=$3 v_timeout=$4 v_grace=$5 v_cap=$6 v_blocks=$7 v_flags=$8 v_nc=$9
-    v_ni=${10} v_c=${11} v_i=${12}
+    v_run=$1 v_nonce=$2 v_digest=$3 v_timeout=$4 v_grace=$5 v_cap=$6 v_flags=$7 v_nc=$8 v_ni=$9
+    v_c=${10} v_i=${11}
     v_own=$v_dir/$v_run.$v_nonce
     peek self
     v_spid=$v_pid v_sstart=$v_start
