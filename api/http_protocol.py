@@ -113,8 +113,8 @@ class BoundedHTTPProtocol(HttpToolsProtocol):
             self._refusal = _too_large_body(self._limits.body_bytes)
         self._head_bytes = 0
         if self._refusal is None:
-            self._handed_over = True
             super().on_headers_complete()
+            self._handed_over = True
         else:
             self.scope.setdefault("path", self.url.partition(b"?")[0].decode("latin-1"))
 

@@ -228,6 +228,7 @@ def test_a_trailer_never_becomes_a_header(live: Live) -> None:
         "GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n",
         "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         "nonsense\r\n\r\n",
+        "CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
 )
 def test_what_is_no_http_or_two_kinds_of_it_is_refused_as_json(live: Live, request_text: str) -> None:
@@ -252,6 +253,24 @@ def test_brackets_in_texts_are_not_nesting(live: Live) -> None:
     """A-4: only the structure counts."""
     node = {"id": "brackets", "metadata": {"note": "[{" * 500 + '"\\' + "]" * 10}}
     assert httpx2.post(f"{live.url}/api/v1/nodes", json=node).status_code == 200
+
+
+def test_a_handshake_is_bounded_like_every_request(live: Live) -> None:
+    """A-4: an upgrade is no way around the bounds."""
+    upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAA")
+    for more, status in (("X: " + "a" * 70_000, 431), ("Content-Length: 5000000", 413)):
+        with Raw(live.port) as client:
+            client.get("/ws", *upgrade, more)
+            assert client.status() == status
+
+
+def test_an_upgrade_that_we_do_not_know_is_passed_over(live: Live) -> None:
+    """A-4: clients that offer HTTP/2 with every request are served, over one connection."""
+    with Raw(live.port) as client:
+        for _ in range(3):
+            client.get("/livez", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
+            assert client.status() == 200
+            client.until(b"ok")
 
 
 def test_pipelined_requests_are_answered_in_order(live: Live) -> None:
