@@ -185,7 +185,7 @@ def _parameter(parameter: Parameter) -> Schema:
 
 def _replies(told: Reply | tuple[Reply, ...]) -> tuple[Reply, ...]:
     """One reply, or one for each media type."""
-    return (told,) if isinstance(told[0], str) else told  # type: ignore[return-value]
+    return (told,) if isinstance(told[0], str) else told
 
 
 def _reply(told: Reply | tuple[Reply, ...], models: _Models) -> Schema:
