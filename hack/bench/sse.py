@@ -1,6 +1,8 @@
-"""Fan-out of the event stream beside the floor of one send(2) for each client and event: `hack/bench/sse.py [clients]`.
+# ruff: noqa: ASYNC110, SLF001 - it polls, and looks at what users of the stream must not
+"""Fan-out of the event stream beside the floor of one send(2) for each client and event.
 
-The server runs here, the clients in a second process. Figures are ratios of one run; the machine's own load moves both.
+`hack/bench/sse.py [clients]`. The server runs here, the clients in a second process. Figures are ratios of one run;
+the machine's own load moves both.
 """
 
 import asyncio
@@ -15,7 +17,7 @@ import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -47,7 +49,7 @@ def clients(pipe: Connection) -> None:
         for _ in range(CLIENTS):
             client = socket.create_connection(("127.0.0.1", port))
             client.sendall(request)
-            client.setblocking(False)
+            client.settimeout(0)
             counts[client], tails[client] = 0, b""
             selector.register(client, selectors.EVENT_READ)
         while (wanted := pipe.recv()) is not None:
@@ -55,13 +57,14 @@ def clients(pipe: Connection) -> None:
             behind = sum(count < target for count in counts.values())
             while behind:
                 for key, _ in selector.select():
+                    client = cast("socket.socket", key.fileobj)
                     # A mark may be cut in two: the last bytes of a read belong to the next one as well.
-                    data = tails[key.fileobj] + key.fileobj.recv(1 << 18)
-                    tails[key.fileobj] = data[1 - len(MARK) :]
+                    data = tails[client] + client.recv(1 << 18)
+                    tails[client] = data[1 - len(MARK) :]
                     if timed and (at := data.find(b"sent-")) >= 0:
                         late.append(time.monotonic_ns() - int(data[at + 5 : at + 5 + 20]))
-                    before = counts[key.fileobj]
-                    counts[key.fileobj] = after = before + data.count(MARK)
+                    before = counts[client]
+                    counts[client] = after = before + data.count(MARK)
                     behind -= before < target <= after
             pipe.send(late)
         for client in counts:
@@ -90,7 +93,7 @@ class Ours:
         self.server = Server(configure(wrap(build_app(context), context), context.settings), context.stopping)
         self.tasks = [asyncio.create_task(self.stream.run()), asyncio.create_task(self.server.serve([listener]))]
         self.count = 0
-        return listener.getsockname()[1]
+        return int(listener.getsockname()[1])
 
     async def ready(self) -> None:
         while self.stream.connected_clients < CLIENTS:
@@ -128,7 +131,7 @@ class Floor:
     async def start(self) -> int:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self.peers: list[socket.socket] = []
-        return self.listener.getsockname()[1]
+        return int(self.listener.getsockname()[1])
 
     async def ready(self) -> None:
         while len(self.peers) < CLIENTS:
@@ -158,7 +161,7 @@ async def measure(server: Any, pipe: Connection) -> dict[str, float]:
     await server.ready()
     seen = server.first
 
-    async def reached(timed: bool = False) -> list[int]:
+    async def reached(*, timed: bool = False) -> list[int]:
         pipe.send((seen, timed))
         return await loop.run_in_executor(None, pipe.recv)
 
@@ -202,8 +205,10 @@ async def main(pipe: Connection) -> None:
     least = statistics.median(r["single"] for r in floor)
     print(f"{CLIENTS} clients, medians of {ROUNDS} interleaved rounds, {len(frame)} bytes an event")
     print(f"floor, one send(2) each      {least:10,.0f} deliveries/s")
-    print(f"one write an event           {middle['single']:10,.0f} deliveries/s  {middle['single'] / least:5.2f}x (hold 0.6x)")
-    print(f"burst, coalesced             {middle['burst']:10,.0f} deliveries/s  {middle['burst'] / least:5.2f}x (hold 2x)")
+    print(
+        f"one write an event           {middle['single']:10,.0f} deliveries/s {middle['single'] / least:6.2f}x (0.6x)"
+    )
+    print(f"burst, coalesced             {middle['burst']:10,.0f} deliveries/s {middle['burst'] / least:6.2f}x (2x)")
     print(f"at 50 events/s               p50 {middle['p50']:.1f} ms, p99 {middle['p99']:.1f} ms (hold 10 ms)")
 
 
@@ -215,7 +220,7 @@ if __name__ == "__main__":
     other.start()
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[0]})
-    os.sched_setaffinity(other.pid, {cores[-1]})
+    os.sched_setaffinity(other.pid or 0, {cores[-1]})
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main(here))
     other.join(5)
