@@ -97,13 +97,14 @@ async def test_output_comes_back(durable: Backend) -> None:
     kept, gone = (await create(store, command("kept"))).uid, (await create(store, command("gone"))).uid
     await store.write(append(kept, 0, b"abc"), append(kept, 0, b"12", "stderr"), append(gone, 0, b"xyz"))
     await store.write(Delete(kind="Command", name="gone"))
+    await store.write(append(kept, 2, b"3", "stderr"))
     await store.aclose()
     store = await opened(durable)
-    assert store.output_sizes(kept) == (3, 2)
+    assert store.output_sizes(kept) == (3, 3)
     assert store.output_sizes(gone) == (0, 0)
     assert not await store.read_output(gone)
     await store.write(append(kept, 3, b"def"))
-    assert b"".join(chunk.data for chunk in await store.read_output(kept)) == b"abc12def"
+    assert b"".join(chunk.data for chunk in await store.read_output(kept)) == b"abc123def"
     await store.aclose()
 
 

@@ -104,6 +104,16 @@ async def test_an_empty_batch_comes_back_after_its_time(store: Store) -> None:
         assert watch.revision == store.revision()
 
 
+async def test_what_was_told_is_not_told_again_after_a_wait_in_vain(store: Store) -> None:
+    """A batch that comes back empty leaves the watch where it was."""
+    async with store.watch() as watch:
+        await create(store, node("a"))
+        assert len(await watch.batch(10)) == 1
+        for _ in range(2):
+            assert not await watch.batch(10, 0.01)
+            assert watch.revision == store.revision()
+
+
 async def test_batches_are_as_long_as_asked_and_leave_nothing_out(store: Store) -> None:
     """The next batch goes on where the last one ended."""
     await store.write(*(Create(obj=node(f"n{n}")) for n in range(10)))

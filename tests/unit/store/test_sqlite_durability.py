@@ -236,6 +236,37 @@ async def test_a_write_that_queued_behind_a_failing_one_is_not_stored(tmp_path: 
     await store.aclose()
 
 
+async def test_a_write_may_build_on_two_that_are_under_way(tmp_path: Path) -> None:
+    """While the first of them is stored and shown, the second stays what the third is checked against."""
+    gate = threading.Semaphore(0)
+    closed = False
+
+    def wait_at_gate(name: str) -> None:
+        if closed and name == "store.before-commit":
+            gate.acquire(timeout=10)
+
+    store = open_store("sqlite", str(tmp_path / "db"), clock=SystemClock(), failpoint=wait_at_gate)
+    await store.start()
+    obj = await create(store, command("c"))
+    closed = True
+    tasks = []
+    for n in (1, 2, 3):
+        # Each goes into a commit of its own; the third is staged when the first is visible and the second is not.
+        version = str(n)
+        change = Update(obj=at_version(labelled(obj, n=str(n)), version))
+        tasks.append(asyncio.create_task(store.write(change, append(obj.uid, n - 1, b"x"))))
+        await asyncio.sleep(0.05)
+        if n == 2:
+            gate.release()
+            await tasks[0]
+            assert store.revision() == 2
+    gate.release(2)
+    await asyncio.gather(*tasks)
+    assert store.output_sizes(obj.uid) == (3, 0)
+    assert store.revision() == 4
+    await store.aclose()
+
+
 async def test_output_of_a_failed_write_is_not_there(store: Store, trap: Trap) -> None:
     """Sizes go back, so the same append fits again."""
     uid = (await create(store, command("c"))).uid
