@@ -12,6 +12,7 @@ import os
 import random
 import socket
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from controller.announce import announce
 from controller.config import Loaded
 from controller.contacts import Contacts
 from controller.controllers import Controllers, Parts
+from controller.duration import SECOND
 from controller.installed import Installed
 from controller.metrics import Metrics
 from controller.runtime import failpoint
@@ -124,7 +126,15 @@ async def _open(settings: Settings, clock: SystemClock, fail_here: failpoint.Fai
     registry = settings.registry
     dsn = registry.dsn or (DEFAULT_FILE if registry.provider == "sqlite" else None)
     try:
-        store = open_store(registry.provider, dsn, clock=clock, announce=announce, failpoint=fail_here)
+        store = open_store(
+            registry.provider,
+            dsn,
+            clock=clock,
+            announce=announce,
+            history_limit=settings.retention.max_events,
+            history_age=timedelta(seconds=settings.retention.events / SECOND),
+            failpoint=fail_here,
+        )
         await store.start()
     except Unavailable as error:
         raise StartError(str(error)) from error
