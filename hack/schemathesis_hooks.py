@@ -10,8 +10,6 @@ def filter_case(context: Any, case: Any) -> bool:
     """Leave out bodies that break a rule which JSON Schema cannot state."""
     del context
     body = case.body
-    if case.method.upper() == "PUT" and case.path.endswith("/commands/{name}"):
-        return False  # of a stored spec only `cancel` may change, so that no made-up one is right
     return not (_repeats_a_service(body) or _renames_a_service(body) or _names_another(body, case.path_parameters))
 
 
@@ -19,6 +17,9 @@ def filter_case(context: Any, case: Any) -> bool:
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """Bound what would wait or stream, and leave out cursors, which nobody can make up."""
     del context, kwargs
+    if case.method.upper() == "PUT" and case.path.endswith("/commands/{name}"):
+        # Of a stored spec only `cancel` may change, so that no made-up one is right.
+        case.path_parameters = {"name": "nobody"}
     query = case.query if isinstance(case.query, dict) else {}
     if case.path.startswith("/api/v1/nodes") and case.path.endswith("/commands"):
         query["wait"] = query.get("wait", "0") if _is_malformed(query.get("wait", "0")) else "0"

@@ -42,11 +42,13 @@ def status_schema() -> Schema:
 
 def creation_rule(*, named: bool) -> Schema:
     """What a body to create needs: no version yet, and a name (or a prefix for one) where none is minted."""
-    name = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"}
-    metadata: Schema = {"type": "object", "properties": {"resourceVersion": {"const": ""}}}
+    first, rest = "[A-Za-z0-9]", "[A-Za-z0-9._-]"
+    name = {"type": "string", "pattern": f"^{first}{rest}{{0,62}}$" if named else f"^(?:{first}{rest}{{0,127}})?$"}
+    prefix = {"type": ["string", "null"], "pattern": f"^(?:{first}{rest}{{0,57}})?$"}
+    properties = {"resourceVersion": {"const": ""}, "name": name, "generateName": prefix}
     if not named:
-        return {"properties": {"metadata": metadata}}
-    metadata = {**metadata, "properties": {**metadata["properties"], "name": name}, "required": ["name"]}
+        return {"properties": {"metadata": {"type": "object", "properties": properties}}}
+    metadata = {"type": "object", "properties": properties, "required": ["name"]}
     return {"properties": {"metadata": metadata}, "required": ["metadata"]}
 
 
@@ -102,7 +104,7 @@ _NODE_PATCH: Final[Schema] = {
         "additionalProperties": {"type": ["boolean", "integer", "string", "null"], "pattern": _NO_NUL},
         **_NO_NUL_KEYS,
     },
-    "services": {"type": ["array", "null"], "items": {"$ref": "#/components/schemas/Service"}},
-    "transport": {"anyOf": [{"$ref": "#/components/schemas/TransportSpec"}, {"type": "null"}]},
+    "services": {"type": ["array", "null"], "items": {"$ref": "#/components/schemas/Service-Input"}},
+    "transport": {"anyOf": [{"$ref": "#/components/schemas/TransportSpec-Input"}, {"type": "null"}]},
 }
 """What may be changed of a node's spec; `transports` as `transport`, in a list."""
