@@ -1,3 +1,4 @@
+# ruff: noqa: ASYNC221
 """Round trips of the resident runner on this machine: `hack/bench/runner.py [shell …]`.
 
 No sshd in between: what is measured is the runner, its supervisors and its client.

@@ -10,7 +10,6 @@ way to open channels, and closes it when the connection ends.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from transports.base import Output, Probe, RunId, RunState, RunStatus, SessionInfo, StartRequest
 from transports.errors import (
@@ -109,15 +108,14 @@ class Runner:
             await self._send(line)
             if wait > 0:
                 await asyncio.wait((answer,), timeout=wait)
-            seen = await self._claimed(request.run, answer)
+            seen = await self._claimed(request.run, answer, pause=0.0 if wait > 0 else 2.0)
             return (await self._follow(seen, until)).status
         finally:
             self._pending.pop(sequence, None)
 
-    async def _claimed(self, run: RunId, answer: "asyncio.Future[Answer]") -> Seen:
-        """The first thing known about a run that was just delivered: what the node answers, or a status."""
+    async def _claimed(self, run: RunId, answer: "asyncio.Future[Answer]", *, pause: float) -> Seen:
+        """The first thing known about a run just delivered: what the node answers, or after `pause` a status."""
         limit = time.monotonic() + _PATIENCE
-        pause = 0.0 if not answer.done() else _PATIENCE
         while not answer.done():
             await asyncio.wait((answer,), timeout=pause)
             if answer.done():
@@ -186,10 +184,7 @@ class Runner:
     async def aclose(self) -> None:
         """Close the main channel, idempotently. Runs on the node go on."""
         self._lose(ConnectionLost("the session was closed"))
-        if asyncio.current_task() is not self._listener:
-            self._listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listener
+        await asyncio.wait((self._listener,))
         await self._channel.aclose()
 
     # --- requests
@@ -253,7 +248,8 @@ class Runner:
             self._lose(ConnectionLost("the runner's channel ended"))
         except (OSError, ConnectionLost, BadFrame) as e:
             self._lose(ConnectionLost(f"the runner's channel broke: {e}"))
-        await self._channel.aclose()
+        finally:
+            await self._channel.aclose()
 
     async def _lines(self, got: bytes) -> None:
         while True:
@@ -283,6 +279,8 @@ class Runner:
         if self._lost is not None:
             return
         self._lost = why
+        if asyncio.current_task() is not self._listener:
+            self._listener.cancel()
         for future in self._pending.values():
             if not future.done():
                 future.set_exception(ConnectionLost(str(why)))

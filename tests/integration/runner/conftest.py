@@ -1,3 +1,4 @@
+# ruff: noqa: D102
 """Real shells, local processes: a login is `sh -c <command>` with a home of its own."""
 
 import asyncio
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from transports.base import RunId, StartRequest
+from transports.base import RunId, RunState, RunStatus, StartRequest
 from transports.runner.client import Runner
 
 SHELLS = {"dash": "dash", "busybox": "busybox", "bash": "bash", "mksh": "mksh", "yash": "yash"}
@@ -114,6 +115,31 @@ def shell_path(flavour: str, where: Path) -> tuple[str, str]:
         if applet != "sh":
             (where / applet).symlink_to(program)
     return str(where / "sh"), str(where)
+
+
+@pytest.fixture
+def until() -> Callable[..., Awaitable[None]]:
+    """Wait until a condition holds; fail after `within` seconds."""
+
+    async def wait(condition: Callable[[], object], within: float = 15) -> None:
+        async with asyncio.timeout(within):
+            while not condition():  # noqa: ASYNC110 - nothing tells us
+                await asyncio.sleep(0.05)
+
+    return wait
+
+
+@pytest.fixture
+def ended() -> Callable[..., Awaitable[RunStatus]]:
+    """Ask for a run's status until it does not go on any more."""
+
+    async def wait(runner: Runner, run: RunId, within: float = 25) -> RunStatus:
+        async with asyncio.timeout(within):
+            while (status := await runner.status(run)).state in (RunState.RUNNING, RunState.ORPHAN):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        return status
+
+    return wait
 
 
 @pytest.fixture

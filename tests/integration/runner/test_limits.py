@@ -1,6 +1,5 @@
 """Time limits, cancels and output caps: enforced on the node, whatever the command does."""
 
-import asyncio
 import os
 import signal
 import time
@@ -15,14 +14,9 @@ from transports.runner.client import Runner
 
 NewRun = Callable[..., StartRequest]
 Launch = Callable[[], Awaitable[Runner]]
+Ended = Callable[..., Awaitable[RunStatus]]
+Until = Callable[..., Awaitable[None]]
 TAIL = 64 * 1024
-
-
-async def ended(runner: Runner, run: RunId, within: float = 25) -> RunStatus:
-    async with asyncio.timeout(within):
-        while (status := await runner.status(run)).state in (RunState.RUNNING, RunState.ORPHAN):
-            await asyncio.sleep(0.05)
-    return status
 
 
 def carriers(run: RunId) -> list[int]:
@@ -49,7 +43,7 @@ while :; do sleep 0.2; done
 
 
 @pytest.mark.parametrize("stop", [StopReason.TIMEOUT, StopReason.CANCEL])
-async def test_a_stubborn_tree_is_gone(runner: Runner, new_run: NewRun, stop: StopReason) -> None:
+async def test_a_stubborn_tree_is_gone(runner: Runner, new_run: NewRun, stop: StopReason, ended: Ended) -> None:
     request = new_run(STUBBORN, timeout=1 if stop is StopReason.TIMEOUT else 100, grace=1)
     began = time.monotonic()
     await runner.start(request, wait=0.6)
@@ -64,7 +58,7 @@ async def test_a_stubborn_tree_is_gone(runner: Runner, new_run: NewRun, stop: St
     assert time.monotonic() - began < 10
 
 
-async def test_a_polite_command_ends_at_once_on_cancel(runner: Runner, new_run: NewRun) -> None:
+async def test_a_polite_command_ends_at_once_on_cancel(runner: Runner, new_run: NewRun, ended: Ended) -> None:
     request = new_run("trap 'echo bye; exit 0' TERM; sleep 30 & wait", grace=30)
     await runner.start(request, wait=0.4)
     began = time.monotonic()
@@ -84,7 +78,7 @@ async def test_a_plain_sleep_times_out(runner: Runner, new_run: NewRun) -> None:
     assert 1_000_000_000 <= s.duration < 4_000_000_000
 
 
-async def test_a_second_connection_can_cancel(runner: Runner, launch: Launch, new_run: NewRun) -> None:
+async def test_a_second_connection_can_cancel(runner: Runner, launch: Launch, new_run: NewRun, ended: Ended) -> None:
     request = new_run("trap '' TERM; while :; do sleep 0.1; done", grace=1)
     await runner.start(request, wait=0.3)
     other = await launch()
@@ -94,15 +88,15 @@ async def test_a_second_connection_can_cancel(runner: Runner, launch: Launch, ne
     assert (s.state, s.stop, s.exit_code) == (RunState.DONE, StopReason.CANCEL, 137)
 
 
-async def test_a_limit_holds_after_the_connection_is_gone(node: Any, launch: Launch, new_run: NewRun) -> None:
+async def test_a_limit_holds_after_the_connection_is_gone(
+    until: Until, node: Any, launch: Launch, new_run: NewRun, ended: Ended
+) -> None:
     first = await launch()
     request = new_run(STUBBORN, timeout=2, grace=1)
     await first.start(request)
     os.kill(node.channels[0].process.pid, signal.SIGKILL)
     await first.aclose()
-    async with asyncio.timeout(15):
-        while carriers(request.run):
-            await asyncio.sleep(0.1)
+    await until(lambda: not carriers(request.run))
     s = await ended(await launch(), request.run)
     assert (s.state, s.stop, s.exit_code) == (RunState.DONE, StopReason.TIMEOUT, 137)
 

@@ -1,3 +1,4 @@
+# ruff: noqa: ASYNC221
 """What the user's command finds around it: nothing of the runner."""
 
 import asyncio
@@ -50,7 +51,7 @@ async def test_the_environment_is_the_login_and_the_cookie(node: Any, new_run: N
 async def test_umask_directory_session_and_input(node: Any, runner: Runner, new_run: NewRun) -> None:
     assert await said(runner, new_run("umask")) == login(node, "umask")
     assert await said(runner, new_run("pwd")) == f"{node.home}\n"
-    script = "read -r s </proc/self/stat; s=${s##*) }; set -- $s; echo $$ $3 $4; for f in /proc/$$/fd/*; do readlink $f; done; :"
+    script = "read -r s </proc/self/stat; s=${s##*) }; set -- $s; echo $$ $3 $4\nfor f in /proc/$$/fd/*; do readlink $f; done; :"
     ids, stdin, *fds = (await said(runner, new_run(script))).splitlines()
     assert len(set(ids.split())) == 1
     assert stdin == "/dev/null"
@@ -88,15 +89,11 @@ async def test_the_script_and_input_are_gone_after_the_end(node: Any, runner: Ru
 
 
 async def test_an_idle_runner_has_no_processes_but_itself_and_its_reaper(
-    node: Any, launch: Callable[[], Awaitable[Runner]], new_run: NewRun
+    node: Any, launch: Callable[[], Awaitable[Runner]], new_run: NewRun, until: Callable[..., Awaitable[None]]
 ) -> None:
     runner = await launch()
     for _ in range(5):
         await runner.start(new_run("true"), wait=10)
-    async with asyncio.timeout(10):
-        while len(node.processes()) > 2:
-            await asyncio.sleep(0.1)
+    await until(lambda: len(node.processes()) <= 2)
     await runner.aclose()
-    async with asyncio.timeout(10):
-        while node.processes():
-            await asyncio.sleep(0.1)
+    await until(lambda: not node.processes())

@@ -4,15 +4,18 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
-from transports.base import Output, RunId, RunState, RunStatus, StartRequest, StopReason, StreamState
+from transports.base import Output, RunState, RunStatus, StartRequest, StopReason, StreamState
 from transports.errors import Conflict, ConnectionLost
 from transports.runner.client import Runner
 
 NewRun = Callable[..., StartRequest]
 Launch = Callable[[], Awaitable[Runner]]
+Ended = Callable[..., Awaitable[RunStatus]]
+Until = Callable[..., Awaitable[None]]
 
 
 async def whole(runner: Runner, status: RunStatus) -> Output:
@@ -23,13 +26,6 @@ async def whole(runner: Runner, status: RunStatus) -> Output:
         assert o.stdout or o.stderr
         out, err = out + o.stdout, err + o.stderr
     return Output(stdout=out, stderr=err)
-
-
-async def ended(runner: Runner, run: RunId, within: float = 20) -> RunStatus:
-    async with asyncio.timeout(within):
-        while (status := await runner.status(run)).state in (RunState.RUNNING, RunState.ORPHAN):
-            await asyncio.sleep(0.05)
-    return status
 
 
 async def test_a_short_command_answers_whole_in_one_round_trip(runner: Runner, new_run: NewRun) -> None:
@@ -79,12 +75,11 @@ async def test_death_by_signal_is_told(runner: Runner, new_run: NewRun, number: 
         assert (s.exit_code, s.signal) == (128 + number, number)
 
 
-async def test_binary_output_is_exact_to_20_megabytes(runner: Runner, new_run: NewRun, tmp_path: object) -> None:
+async def test_binary_output_is_exact_to_20_megabytes(runner: Runner, new_run: NewRun, tmp_path: Path) -> None:
     size = 20 << 20
     data = os.urandom(size)
-    path = f"{tmp_path}/data"
-    with open(path, "wb") as f:
-        f.write(data)
+    path = tmp_path / "data"
+    path.write_bytes(data)
     s = await runner.start(new_run(f"cat '{path}'; head -c 3000000 '{path}' >&2"), wait=30)
     assert (s.exit_code, s.stdout.kept, s.stderr.kept) == (0, size, 3000000)
     began = asyncio.get_running_loop().time()
@@ -243,7 +238,7 @@ async def test_after_close_every_verb_says_lost(runner: Runner, new_run: NewRun)
             await verb
 
 
-async def test_a_run_outlives_its_connection(launch: Launch, new_run: NewRun) -> None:
+async def test_a_run_outlives_its_connection(launch: Launch, new_run: NewRun, ended: Ended) -> None:
     first = await launch()
     request = new_run("echo a; sleep 1; echo b; exit 6")
     await first.start(request)

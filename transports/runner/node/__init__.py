@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-_RUNNER = ("lib.sh", "reaper.sh", "supervisor.sh", "expire.sh", "serve.sh", "boot.sh")
+RUNNER = ("lib.sh", "reaper.sh", "supervisor.sh", "expire.sh", "serve.sh", "boot.sh")
+BULK = ("io.sh",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,13 @@ class Program:
 @cache
 def runner() -> Program:
     """The resident runner."""
-    return _program(_RUNNER)
+    return _program(RUNNER)
 
 
 @cache
 def bulk() -> Program:
     """What serves a channel for large scripts and large output."""
-    return _program(("io.sh",))
+    return _program(BULK)
 
 
 def _program(names: tuple[str, ...]) -> Program:

@@ -55,7 +55,8 @@ settle_in() {
     [ -O "$v_dir" ] || give_up base "wrong owner: $v_dir"
 }
 
-# The reaper runs from a file. Without space for it this runner still answers, and refuses to start runs.
+# The reaper runs from a file. Without space for it this runner still answers, and refuses to start runs
+# until there is some.
 store() {
     [ ! -e "$v_file" ] || [ "$(cat "$v_file")" != "$(undo "$v_2")" ] || return 0
     undo "$v_2" >"$v_file.$v_rid" && [ "$(cat "$v_file.$v_rid")" = "$(undo "$v_2")" ] &&
@@ -66,7 +67,10 @@ store() {
 on_request() {
     case $v_verb in
     start) verb_start "$@" ;;
-    status) answer "$1" st ;;
+    status)
+        summon n
+        answer "$1" st
+        ;;
     cancel) verb_cancel "$1" ;;
     gc) verb_gc "$@" & ;;
     ping)
@@ -108,7 +112,6 @@ serve() {
     v_rid=$v_hello v_gen=0 v_count=0
     store
     exec 2>/dev/null
-    v_2=''
     summon a
     put "${v_nl}VND1 $v_hello hello $v_boot $v_flavour $v_dir$v_nl"
     expire </dev/null >/dev/null 6>&- &

@@ -32,8 +32,9 @@ expire() {
     [ -z "$(find . -name X -mmin -60)" ] || return 0
     put '' >X
     now
+    find . -type f -name 'runner-*' ! -name "${v_file##*/}" -mtime +30 -exec rm -f {} +
     while :; do
-        drop_older 7 '*.*.*.[cioe]'
+        drop_older 7 '*.*.*.[bcioepq]'
         [ "$v_n" -ge 200 ] || break
         sleep 2
     done

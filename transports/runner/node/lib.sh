@@ -26,6 +26,7 @@ esac
 now() {
     read -r v_now v_x </proc/uptime
     v_now=${v_now%.*}${v_now#*.}
+    while :; do case $v_now in 0?*) v_now=${v_now#0} ;; *) break ;; esac done # 0.05: no octal numbers
 }
 
 # peek PID|self: v_pid v_state v_group v_session v_start. False when there is no such process.

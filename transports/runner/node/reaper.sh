@@ -138,7 +138,8 @@ turn() {
 
 tick() {
     [ -n "$v_list" ] && [ -z "$v_ticker" ] || return 0
-    { sleep 1 && put "t$v_nl"; } >/proc/self/fd/3 &
+    # It must not hold the read end: that has to go when the reaper goes.
+    { sleep 1 && put "t$v_nl"; } >/proc/self/fd/3 3<&- &
     v_ticker=$!
 }
 

@@ -103,6 +103,7 @@ attach() {
 # summon: start the reaper if it is not there. A write to its pipe fails exactly when it is gone.
 summon() {
     put "$1$v_nl" >&6 && return 0
+    [ -s "$v_file" ] || store || return 1
     if [ -n "$v_heredoc" ]; then
         exec 5<<E
 x
@@ -145,10 +146,8 @@ verb_start() {
     elif journal "$1"; then
         jobs >/dev/null # collects ended supervisors; nothing else here does
         supervise "$@" &
-    elif v_x=$(why "$v_dir/$1.$2.c"); then
-        reply "err start $v_x"
     else
-        reply "err nospace $v_x"
+        sorry "$v_dir/$1.$2.p"
     fi
 }
 
@@ -194,4 +193,8 @@ verb_probe() {
     reply "$v_x"
 }
 
-fact() { v_x="$v_x$v_us$1=$2"; }
+# fact NAME VALUE: answers are plain ASCII
+fact() {
+    case $2 in *[!\ -~]*) set -- "$1" "$(put "$2" | tr -cd ' -~')" ;; esac
+    v_x="$v_x$v_us$1=$2"
+}

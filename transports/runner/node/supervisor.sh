@@ -137,10 +137,10 @@ stopped() {
 
 # finish: write down how it ended. On a disk so full that not even that line fits, the name of an empty file says it.
 finish() {
-    v_x="$v_code $v_dur $v_stop_as $v_os $v_oc $v_es $v_ec $v_stray $v_unsure"
-    note "$v_run" "e $v_x" && return
+    v_end="$v_code $v_dur $v_stop_as $v_os $v_oc $v_es $v_ec $v_stray $v_unsure"
+    note "$v_run" "e $v_end" && return
     # shellcheck disable=SC2086
-    set -- $v_x
+    set -- $v_end
     put '' >"$v_dir/$v_run.E.$1.$2.$3.$4.$5.$6.$7.$8.$9"
 }
 
@@ -188,22 +188,23 @@ run() {
 
 # refused: nothing was claimed by this delivery. Somebody else may have.
 refused() {
-    rm -f "$v_own.c" "$v_own.i" "$v_own.o" "$v_own.e"
     if look "$v_run"; then
         attach "$v_run" "$v_digest"
-    elif v_x=$(why "$v_own.c"); then
-        reply "err start $v_x"
     else
-        reply "err nospace $v_x"
+        sorry "$v_own.p"
     fi
+    rm -f "$v_own.c" "$v_own.i" "$v_own.o" "$v_own.e"
 }
 
-# why FILE: print what keeps us from writing there; false when it is lack of space
-why() {
-    v_x=$({ put 'probe probe probe' | "$v_cat" >"$1"; } 2>&1)
+# sorry FILE: answer that nothing was claimed, and what keeps us from writing there
+sorry() {
+    v_x=$({ "$v_dd" if=/dev/zero bs=4096 count=16 | "$v_cat" >"$1"; } 2>&1)
     rm -f "$1"
-    put "${v_x##*: }"
-    case $v_x in *'o space left'* | *uota*) return 1 ;; esac
+    case $v_x in
+    *'o space left'* | *uota*) reply 'err nospace the disk or the quota' ;;
+    *[Dd]enied* | *ead-only*) reply "err start ${v_x##*: }" ;;
+    *) reply "err start the command ended before it could claim the run" ;;
+    esac
 }
 
 # supervise RUN NONCE DIGEST TIMEOUT GRACE CAP FLAGS SCRIPT_SIZE INPUT_SIZE SCRIPT INPUT
@@ -217,7 +218,9 @@ supervise() {
     v_spid=$v_pid v_sstart=$v_start
     if stage && { run; } 8>"$v_own.o" 9>"$v_own.e"; then
         put "e $v_run$v_nl" >&6
-        answer "$v_run" end
+        v_kind=end
+        # shellcheck disable=SC2086
+        answer_done "$v_run" $v_end
         wipe "$v_run" "$v_nonce"
     else
         refused

@@ -1,0 +1,358 @@
+# ruff: noqa: ASYNC220, ASYNC221, PLW1510, T201
+"""Something dies, the disk is full, the node was restarted: never twice, never a false result."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transports.base import RunId, RunState, RunStatus, StartRequest, StopReason
+from transports.errors import ConnectionLost, NodeStorageFull, StartRefused, TransportError, UnsupportedShell
+from transports.runner import frames
+from transports.runner.client import Runner
+
+NewRun = Callable[..., StartRequest]
+Launch = Callable[[], Awaitable[Runner]]
+Ended = Callable[..., Awaitable[RunStatus]]
+Until = Callable[..., Awaitable[None]]
+
+
+def claim(node: Any, run: RunId) -> list[str]:
+    """The claim's fields: nonce digest boot pid start supervisor start …"""
+    for line in (node.directory / f"{run}.l").read_text().splitlines():
+        if line.startswith("c "):
+            return line.split()[1:]
+    raise AssertionError("no claim")
+
+
+def reapers(node: Any) -> list[int]:
+    return [pid for pid, args in node.processes().items() if args.strip().endswith(" reap")]
+
+
+def kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_killed_runner_costs_nothing(node: Any, launch: Launch, new_run: NewRun) -> None:
+    first = await launch()
+    request = new_run("echo x >>$HOME/witness; sleep 1; cat $HOME/witness; exit 9")
+    task = asyncio.create_task(first.start(request, wait=20))
+    await asyncio.sleep(0.4)
+    kill(node.channels[0].process.pid)
+    # The supervisor still holds the channel: it may even answer over it. A session over SSH ends here.
+    await first.aclose()
+    with pytest.raises(ConnectionLost):
+        await task
+    s = await (await launch()).start(request, wait=20)
+    assert (s.state, s.exit_code, s.inline) == (RunState.DONE, 9, (b"x\n", b""))
+
+
+async def test_a_killed_supervisor_makes_an_orphan_and_then_lost(
+    node: Any, runner: Runner, new_run: NewRun, ended: Ended
+) -> None:
+    request = new_run("echo x >>$HOME/witness; echo out; sleep 1.5; echo more")
+    await runner.start(request, wait=0.3)
+    kill(int(claim(node, request.run)[5]))
+    s = await runner.status(request.run)
+    assert s.state is RunState.ORPHAN
+    assert s.stdout.kept == 4
+    s = await ended(runner, request.run)
+    assert (s.state, s.exit_code) == (RunState.LOST, None)
+    assert (await runner.read(request.run, stdout=0, stderr=0, limit=99)).stdout == b"out\nmore\n"
+    assert (await runner.start(request, wait=1)).state is RunState.LOST
+    assert (node.home / "witness").read_text() == "x\n"
+
+
+async def test_a_limit_holds_without_a_supervisor(node: Any, runner: Runner, new_run: NewRun, ended: Ended) -> None:
+    request = new_run("trap '' TERM; while :; do sleep 0.1; done", timeout=1, grace=1)
+    await runner.start(request, wait=0.3)
+    pid = int(claim(node, request.run)[3])
+    kill(int(claim(node, request.run)[5]))
+    s = await ended(runner, request.run)
+    assert (s.state, s.stop, s.exit_code) == (RunState.LOST, StopReason.TIMEOUT, None)
+    assert pid not in node.processes()
+
+
+async def test_a_killed_reaper_is_replaced_at_the_next_request(
+    node: Any, runner: Runner, new_run: NewRun, ended: Ended
+) -> None:
+    request = new_run("trap '' TERM; while :; do sleep 0.1; done", timeout=1, grace=1)
+    await runner.start(request, wait=0.2)
+    for pid in reapers(node):
+        kill(pid)
+    await asyncio.sleep(0.1)
+    assert (await runner.start(new_run("true"), wait=5)).exit_code == 0
+    s = await ended(runner, request.run)
+    assert (s.state, s.stop, s.exit_code) == (RunState.DONE, StopReason.TIMEOUT, 137)
+    assert reapers(node)
+
+
+async def test_the_next_runner_adopts_runs_that_nobody_watches(
+    node: Any, launch: Launch, new_run: NewRun, ended: Ended
+) -> None:
+    first = await launch()
+    request = new_run("trap '' TERM; while :; do sleep 0.1; done", timeout=2, grace=1)
+    await first.start(request)
+    await asyncio.sleep(0.2)
+    for pid in [node.channels[0].process.pid, *reapers(node)]:
+        kill(pid)
+    await first.aclose()
+    s = await ended(await launch(), request.run)
+    assert (s.state, s.stop, s.exit_code) == (RunState.DONE, StopReason.TIMEOUT, 137)
+
+
+async def test_a_killed_pump_is_told_and_never_kills_the_command(
+    node: Any, runner: Runner, new_run: NewRun, ended: Ended
+) -> None:
+    request = new_run("echo a; sleep 1; echo b; sleep 0.2; exit 4")
+    await runner.start(request, wait=0.3)
+    pumps = [pid for pid, args in node.processes().items() if "dd bs=" in args]
+    if not pumps:
+        pytest.skip("this shell runs dd without exec: it does not show")
+    for pid in pumps:
+        kill(pid)
+    s = await ended(runner, request.run)
+    assert (s.state, s.exit_code) == (RunState.DONE, 4)
+    assert s.stdout.truncated
+    assert (await runner.read(request.run, stdout=0, stderr=0, limit=99)).stdout == b"a\nb\n"
+
+
+async def test_another_boot_is_lost(node: Any, runner: Runner, new_run: NewRun) -> None:
+    request = new_run("sleep 20")
+    await runner.start(request, wait=0.2)
+    path = node.directory / f"{request.run}.l"
+    pid = int(claim(node, request.run)[3])
+    path.write_text(path.read_text().replace(runner.info.boot_id, "00000000-0000-0000-0000-000000000000"))
+    s = await runner.start(request, wait=1)
+    assert s.state is RunState.LOST
+    assert s.boot_id == runner.info.boot_id
+    kill(pid)
+
+
+@pytest.mark.parametrize("state", [RunState.LOST])
+async def test_a_reused_pid_is_not_the_command(node: Any, runner: Runner, new_run: NewRun, state: RunState) -> None:
+    request = new_run("exit 0")
+    await runner.start(request, wait=5)
+    path = node.directory / f"{request.run}.l"
+    fields = claim(node, request.run)
+    innocent = subprocess.Popen(["sleep", "30"])
+    fields[3] = fields[5] = str(innocent.pid)
+    path.write_text("\nc " + " ".join(fields) + "\n")
+    assert (await runner.status(request.run)).state is state
+    await runner.cancel(request.run)
+    await asyncio.sleep(1.5)
+    assert innocent.poll() is None
+    innocent.kill()
+    innocent.wait()
+
+
+async def test_a_torn_claim_counts_as_none(node: Any, runner: Runner, new_run: NewRun) -> None:
+    request = new_run("echo ran")
+    (node.directory / f"{request.run}.l").write_bytes(b"\nc 0123456789abcdef 00")
+    assert (await runner.status(request.run)).state is RunState.ABSENT
+    assert (await runner.start(request, wait=5)).inline == (b"ran\n", b"")
+
+
+async def test_a_cut_request_never_runs(until: Until, node: Any, launch: Launch, new_run: NewRun) -> None:
+    request = new_run("echo x >>$HOME/witness")
+    line = frames.start(1, request, nonce="0123456789abcdef", ack=False, staged=False)
+    for cut in (line[:-1], line[:40], line[:-9] + b"\n", line.replace(b"echo", b"ech"), b"garbage\n"):
+        r = await launch()
+        await r._channel.write(cut)
+        await r._channel.write_eof()  # type: ignore[attr-defined]
+        await until(lambda r=r: r.closed, 5)  # type: ignore[misc]
+    assert not (node.home / "witness").exists()
+    assert (await (await launch()).status(request.run)).state is RunState.ABSENT
+
+
+@pytest.mark.parametrize("script", ["exit 1", "echo This account is not available; exit 1", "sleep 60", "cat", "yes"])
+async def test_a_login_without_a_shell_is_told(dash_node: Any, script: str) -> None:
+    async def strange(command: str) -> Any:
+        return await dash_node.open_channel(script)
+
+    with pytest.raises(UnsupportedShell) as e:
+        await Runner.launch(strange, timeout=1.5)
+    assert "not available" in str(e.value) or "account" not in script
+
+
+@pytest.mark.parametrize("noise", ["echo Welcome", "printf 'no newline'", "printf '\\nVND1 hello\\n'", "seq 2000"])
+async def test_noise_before_the_greeting_is_skipped(dash_node: Any, new_run: NewRun, noise: str) -> None:
+    async def noisy(command: str) -> Any:
+        return await dash_node.open_channel(f"{noise}; {command}")
+
+    r = await Runner.launch(noisy)
+    big = new_run("head -c 100000 /dev/zero")
+    await r.start(big, wait=5)
+    assert len((await r.read(big.run, stdout=0, stderr=0, limit=1 << 20)).stdout) == 100_000
+    await r.aclose()
+
+
+@pytest.mark.parametrize("program", ["bash", "zsh", "fish", "tcsh", "mksh", "yash", "busybox sh", "dash"])
+async def test_any_login_shell_will_do(dash_node: Any, new_run: NewRun, program: str) -> None:
+    if subprocess.run(["which", program.split(maxsplit=1)[0]], capture_output=True).returncode:
+        pytest.skip(f"{program} is not installed")
+
+    async def through(command: str) -> Any:
+        process = await asyncio.create_subprocess_exec(
+            *program.split(), "-c", command, stdin=-1, stdout=-1, cwd=dash_node.home, env=dash_node.env
+        )
+        return type(await dash_node.open_channel("exit"))(process)
+
+    r = await Runner.launch(through)
+    assert (await r.start(new_run("echo hi"), wait=5)).inline == (b"hi\n", b"")
+    await r.aclose()
+
+
+async def test_a_node_without_setsid_uses_perl_or_says_so(
+    make_node: Callable[[str], Any], new_run: NewRun, tmp_path: Path
+) -> None:
+    node = make_node("dash")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in [
+        "cat",
+        "dd",
+        "grep",
+        "head",
+        "mkdir",
+        "mv",
+        "rm",
+        "sleep",
+        "tail",
+        "tr",
+        "wc",
+        "uname",
+        "id",
+        "ls",
+        "chmod",
+    ]:
+        (tools / name).symlink_to(subprocess.check_output(["which", name], text=True).strip())
+    node.env["PATH"] = str(tools)
+    with pytest.raises(UnsupportedShell, match="setsid"):
+        await node.launch()
+    for name in ("python3", "perl"):
+        (tools / name).symlink_to(f"/usr/bin/{name}")
+        r = await node.launch()
+        s = await r.start(new_run("read -r s </proc/self/stat; s=${s##*) }; set -- $s; echo $(($$ - $4))"), wait=5)
+        assert s.inline == (b"0\n", b"")
+        await r.aclose()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "small"
+    place.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place]).returncode:
+        pytest.skip("mounting needs root")
+    yield place
+    subprocess.run(["umount", "-l", place], check=False)
+
+
+@pytest.mark.parametrize("flavour", ["dash", "busybox", "bash"])
+async def test_a_full_disk(
+    make_node: Callable[[str], Any], small_disk: Path, new_run: NewRun, flavour: str, ended: Ended
+) -> None:
+    node = make_node(flavour)
+    r = await node.launch(base_dir=str(small_disk / "base"))
+    running = new_run("sleep 1.5; exit 3")
+    cancelled = new_run("sleep 30")
+    await r.start(running, wait=0.2)
+    await r.start(cancelled, wait=0.2)
+    filler = new_run("head -c 3000000 /dev/zero; exit 4")
+    s = await r.start(filler, wait=10)
+    assert (s.exit_code, s.stdout.truncated) == (4, True)
+    refused = new_run("echo x >>$HOME/witness")
+    for request in (refused, new_run("#" * 40_000 + "\necho x >>$HOME/witness")):
+        with pytest.raises(NodeStorageFull):
+            await r.start(request, wait=5)
+        assert (await r.status(request.run)).state is RunState.ABSENT
+    await r.cancel(cancelled.run)
+    assert (await ended(r, cancelled.run)).stop is StopReason.CANCEL
+    assert (await ended(r, running.run)).exit_code == 3
+    await r.gc([filler.run])
+    assert (await r.start(refused, wait=5)).exit_code == 0
+    assert (node.home / "witness").read_text() == "x\n"
+    await r.aclose()
+    node.end_processes()
+
+
+async def test_old_runs_expire(until: Until, node: Any, launch: Launch, new_run: NewRun) -> None:
+    r = await launch()
+    old, recent = new_run("echo old"), new_run("echo recent")
+    await r.start(old, wait=5)
+    await r.start(recent, wait=5)
+    await r.aclose()
+    for path in node.directory.glob(f"{old.run}*"):
+        if path.suffix == ".l":
+            text = path.read_text().replace(r.info.boot_id, "00000000-0000-0000-0000-000000000000")
+            path.write_text(text)
+        os.utime(path, (1, 1))
+    os.utime(node.directory / "X", (1, 1))
+    for path in node.directory.glob(f"{recent.run}*"):
+        os.utime(path, (1, 1))  # the clock jumped; by this boot's own clock the run is young
+    r = await launch()
+    await until(lambda: not list(node.directory.glob(f"{old.run}*")))
+    assert (await r.status(recent.run)).inline == (b"recent\n", b"")
+    assert (await r.status(old.run)).state is RunState.ABSENT
+    await r.aclose()
+
+
+async def _one_round(node: Any, make_request: NewRun, rng: random.Random) -> str:
+    request = make_request(f"echo x >>$HOME/w.{rng.random()}; sleep 0.{rng.randrange(3)}; exit 5")
+    witness = node.home / request.script.decode().split("$HOME/")[1].split(";")[0]
+    before = len(node.channels)
+    runner = await node.launch()
+    task = asyncio.create_task(runner.start(request, wait=5 if rng.random() < 0.5 else 0))
+    await asyncio.sleep(rng.random() * rng.choice((0.006, 0.03)))
+    main = node.channels[before].process.pid
+    candidates = [main, *node.processes()]
+    kill(rng.choice(candidates) if rng.random() < 0.7 else main)
+    if rng.random() < 0.3:
+        await runner.aclose()
+    await asyncio.wait((task,), timeout=0.2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await runner.aclose()
+    for _ in range(20):
+        second = await node.launch()
+        try:
+            status = await second.start(request, wait=5)
+        except StartRefused:
+            continue
+        finally:
+            await second.aclose()
+        if status.state in (RunState.DONE, RunState.LOST):
+            break
+    count = len(witness.read_text().splitlines()) if witness.exists() else 0
+    assert count <= 1, "executed twice"
+    if status.state is RunState.DONE:
+        assert status.exit_code == 5 or (status.exit_code == 137 and status.signal == 9), status
+        assert count == 1 or status.exit_code == 137
+    return f"{status.state} {status.exit_code} ran {count}"
+
+
+async def test_random_kills_never_run_a_command_twice(make_node: Callable[[str], Any], new_run: NewRun) -> None:
+    seconds = float(os.environ.get("VENDETTA_FUZZ_SECONDS", "30"))
+    rng = random.Random(os.environ.get("VENDETTA_FUZZ_SEED"))
+    nodes = [make_node(f) for f in os.environ.get("VENDETTA_FUZZ_SHELLS", "dash bash busybox").split()]
+    tally: dict[str, int] = {}
+    until = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < until:
+        node = rng.choice(nodes)
+        try:
+            result = f"{node.flavour}: " + await _one_round(node, new_run, rng)
+        except TransportError as e:  # the kill hit a launch
+            result = f"{node.flavour}: {type(e).__name__}"
+        tally[result] = tally.get(result, 0) + 1
+        node.channels.clear()
+    for line, count in sorted(tally.items()):
+        print(count, line)
+    assert sum(tally.values()) > 10

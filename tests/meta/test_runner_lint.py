@@ -1,0 +1,47 @@
+# ruff: noqa: PLW1510
+"""The shell text for nodes is clean POSIX sh."""
+
+import shutil
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from transports.runner import node
+
+EXCLUDED = "SC2015,SC2016,SC2034,SC2046,SC2086,SC2154,SC2209,SC3040,SC1091"
+"""Wanted: A && B || C chains, text for perl, words to be split, variables that the loader's first line sets."""
+KNOWN = ("(ulimit)", "(jobs)", "($BASH_SOMETHING)", 'VAR="${VAR}foo"')
+"""Not in every sh: bash's own version variable is only read, and `jobs` is POSIX."""
+
+
+@pytest.fixture(params=["runner", "bulk"])
+def program(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    names = {"runner": node.RUNNER, "bulk": node.BULK}[request.param]
+    path = tmp_path / "program.sh"
+    path.write_text("#!/bin/sh\n" + "\n".join(files(node).joinpath(n).read_text() for n in names))
+    return path
+
+
+def test_shellcheck_finds_nothing(program: Path) -> None:
+    if not shutil.which("shellcheck"):
+        pytest.skip("shellcheck is not installed")
+    done = subprocess.run(["shellcheck", "-s", "sh", "-e", EXCLUDED, program], capture_output=True, text=True)
+    assert done.stdout == ""
+
+
+def test_checkbashisms_finds_nothing(program: Path) -> None:
+    if not shutil.which("checkbashisms"):
+        pytest.skip("checkbashisms is not installed")
+    done = subprocess.run(["checkbashisms", "-x", program], capture_output=True, text=True)
+    found = [line for line in done.stderr.splitlines() if line.startswith("possible bashism")]
+    assert [line for line in found if not any(k in line for k in KNOWN)] == []
+
+
+@pytest.mark.parametrize("shell", ["dash", "busybox ash", "bash --posix", "mksh", "yash"])
+def test_every_shell_can_parse_it(program: Path, shell: str) -> None:
+    if not shutil.which(shell.split(maxsplit=1)[0]):
+        pytest.skip(f"{shell} is not installed")
+    done = subprocess.run([*shell.split(), "-n", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
