@@ -11,7 +11,7 @@ from api.context import Context
 from api.docs import documented
 from api.errors import render, translate
 from api.kube.routes import PATHS as KUBE
-from api.routing import MAX_BODY, Path, routes
+from api.routing import Path, routes
 from api.v1.routes import PATHS as FLAT
 from controller.admission import Admission
 
@@ -24,7 +24,6 @@ def build_app(context: Context) -> Starlette:
     app = Starlette(
         routes=[*routes(paths(context)), *stream.websocket_routes(context)],
         exception_handlers={HTTPException: _refused, Exception: _failed},
-        max_body_size=MAX_BODY,
     )
     app.router.redirect_slashes = False
     app.state.context = context
@@ -51,7 +50,7 @@ def paths(context: Context) -> tuple[Path, ...]:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """What the router itself refuses: an unknown path, a body that is too large."""
+    """What the router itself refuses: an unknown path."""
     kube = request.scope["path"].startswith("/apis")
     return render(translate(error, kube=kube), request.scope)
 

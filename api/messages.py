@@ -48,9 +48,13 @@ def caller_of(request: Request) -> Caller:
 
 
 async def read_body(request: Request, model: type[M], types: Sequence[str] = (JSON,)) -> M:
-    """The body as that model. Raises APIError (415) and ValidationError."""
+    """The body as that model. Raises APIError (400, 415) and ValidationError."""
     check_type(request, types)
-    return model.model_validate_json(await request.body())
+    body = await request.body()
+    read = model.model_validate_json(body)
+    if read.model_extra:
+        object_of(body)  # what is not looked at must be JSON all the same
+    return read
 
 
 async def read_object(request: Request, types: Sequence[str] = (JSON,)) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from api.auth.principal import Principal, Role
 from api.errors import KNOWN, APIError, forbidden, render, translate
@@ -83,6 +83,9 @@ def _route(path: Path) -> Route:
     return route
 
 
+_BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
 class Endpoint:
     """ASGI application of one path: picks the operation, checks the caller, runs the handler, shapes its errors."""
 
@@ -97,7 +100,7 @@ class Endpoint:
         """Answer one request."""
         scope[TEMPLATE] = self._path.template
         try:
-            response = await self._respond(Request(scope, receive, send))
+            response = await self._respond(Request(scope, _bounded(scope, receive), send))
         except KNOWN as error:
             response = render(translate(error, kube=scope["path"].startswith("/apis")), scope)
         await response(scope, receive, send)
@@ -115,6 +118,23 @@ class Endpoint:
         scope[PARSED] = parse(operation.parameters, request.url.query) if scope["query_string"] else {}
         response = await operation.handler(request)
         return _without_body(response) if method == "HEAD" else response
+
+
+def _bounded(scope: Scope, receive: Receive) -> Receive:
+    """A receive that refuses bodies beyond the bound, declared or not (contract A-4)."""
+    if scope["method"] in _BODILESS:
+        return receive
+    left = MAX_BODY
+
+    async def bounded() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise APIError(413, "RequestEntityTooLarge", "the request's body is too large: at most 4 MiB")
+        return message
+
+    return bounded
 
 
 def _check(operation: Operation, scope: Scope) -> None:

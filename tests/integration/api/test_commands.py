@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -259,7 +260,8 @@ async def test_minted_ids_are_unique_within_one_second(api: API) -> None:
 class BackwardsClock(SystemClock):
     """A clock that was set back by a day."""
 
-    def now(self) -> Any:
+    def now(self) -> datetime:
+        """A time long ago."""
         return super().now().replace(year=2020)
 
 
