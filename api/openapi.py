@@ -19,6 +19,7 @@ Key = tuple[str, JsonSchemaMode]
 _REF: Final = "#/components/schemas/{model}"
 NO_NUL: Final = r"^[^\u0000]*$"
 JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"
 _SHORT_ID: Final = "^[!-.0-~]{1,255}$"
 """Of what has no pattern of its own: printable, and no slash."""
 _PLACEHOLDER: Final = re.compile(r"{(\w+)(?::\w+)?}")
@@ -154,6 +155,8 @@ def _operation(path: Path, method: str, operation: Operation, models: _Models, *
         described["parameters"] = [_parameter(p) for p in operation.parameters]
     if operation.body is not None:
         schema = models.of(operation.body, "validation")
+        if MERGE_PATCH in operation.body_types:
+            schema = rules.merge_form(schema, models.components)
         if operation.body_rule is not None:
             schema = {"allOf": [schema, operation.body_rule]}
         content = {media: {"schema": schema} for media in operation.body_types}

@@ -60,6 +60,8 @@ def parse(declared: Iterable[Parameter], query: str) -> dict[str, Value]:
     for name, text in pairs:
         if name not in known:
             raise _unknown(name, known)
+        if name in parsed:
+            raise bad_request(f"parameter {name} is given more than once")
         try:
             parsed[name] = _convert(text, known[name])
         except ValueError as error:
@@ -101,7 +103,7 @@ def _convert(value: str, parameter: Parameter) -> Value:
         raise ValueError(f"must be one of {', '.join(schema['enum'])}")
     if schema.get("format") == DURATION:
         parse_duration(value)
-    if parameter.usual:
+    if parameter.usual and value:
         return value
     if len(value) > schema.get("maxLength", len(value)):
         raise ValueError(f"must be at most {schema['maxLength']} characters")

@@ -23,6 +23,31 @@ def apply(schema: Schema, name: str = "") -> Schema:
     return completed
 
 
+def merge_form(schema: Schema, components: Schema) -> Schema:
+    """The schema of a merge patch of what the schema describes: null removes whatever is not required (RFC 7396)."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    if name:
+        return merge_form(components[name], components)
+    patch = dict(schema)
+    required = schema.get("required", ())
+    if "properties" in schema:
+        properties = schema["properties"].items()
+        patch["properties"] = {
+            key: merge_form(value, components) if key in required else _or_null(merge_form(value, components))
+            for key, value in properties
+        }
+    if isinstance(schema.get("additionalProperties"), dict):
+        patch["additionalProperties"] = _or_null(merge_form(schema["additionalProperties"], components))
+    if "anyOf" in schema:
+        patch["anyOf"] = [merge_form(member, components) for member in schema["anyOf"]]
+    return patch
+
+
+def _or_null(schema: Schema) -> Schema:
+    null = {"type": "null"}
+    return schema if schema == {} or null in schema.get("anyOf", ()) else {"anyOf": [schema, null]}
+
+
 def _walk(schema: Any) -> Any:
     if isinstance(schema, list):
         return [_walk(item) for item in schema]

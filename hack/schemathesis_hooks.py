@@ -24,10 +24,9 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if case.path.startswith("/api/v1/nodes") and case.path.endswith("/commands"):
         query["wait"] = query.get("wait", "0") if _is_malformed(query.get("wait", "0")) else "0"
     query.pop("continue", None)
-    if query.get("watch") in {"true", "1"}:
-        query["watch"] = "0"
-    if query.get("follow") in {"true", "1"}:
-        query["follow"] = "0"
+    for name in ("watch", "follow"):
+        if query.get(name) in ("true", "1"):
+            query[name] = "0"
     case.query = query
 
 

@@ -53,11 +53,10 @@ def creation_rule(*, named: bool) -> Schema:
 
 
 def merge_schema(model: type[Resource]) -> Schema:
-    """A merge patch (RFC 7396): any part of what a client may change, null to remove something."""
+    """What a merge patch may change; that null removes is added to the document for all patches alike."""
     labels = TypeAdapter(Labels).json_schema()
-    values = {"anyOf": [labels["additionalProperties"], {"type": "null"}]}
-    notes = {"type": "object", "additionalProperties": {"type": ["string", "null"], "pattern": _NO_NUL}}
-    metadata = {"labels": {**labels, "additionalProperties": values}, "annotations": {**notes, **_NO_NUL_KEYS}}
+    notes = {"type": "object", "additionalProperties": {"type": "string", "pattern": _NO_NUL}, **_NO_NUL_KEYS}
+    metadata = {"labels": labels, "annotations": notes}
     spec = _NODE_PATCH if model is Node else {"cancel": {"const": True}}
     return {
         "description": "JSON merge patch (RFC 7396) of the object.",
@@ -71,7 +70,7 @@ def _closed(**properties: Schema) -> Schema:
 
 
 def _text(longest: int) -> Schema:
-    return {"type": ["string", "null"], "maxLength": longest, "pattern": _NO_NUL}
+    return {"type": "string", "maxLength": longest, "pattern": _NO_NUL}
 
 
 def api_group_list() -> Schema:
@@ -97,14 +96,14 @@ _NODE_PATCH: Final[Schema] = {
     "displayName": _text(255),
     "provider": _text(63),
     "address": _text(255),
-    "port": {"type": ["integer", "null"], "minimum": 1, "maximum": 65535},
-    "unschedulable": {"type": ["boolean", "null"]},
+    "port": {"type": "integer", "minimum": 1, "maximum": 65535},
+    "unschedulable": {"type": "boolean"},
     "capabilities": {
-        "type": ["object", "null"],
-        "additionalProperties": {"type": ["boolean", "integer", "string", "null"], "pattern": _NO_NUL},
+        "type": "object",
+        "additionalProperties": {"type": ["boolean", "integer", "string"], "pattern": _NO_NUL},
         **_NO_NUL_KEYS,
     },
-    "services": {"type": ["array", "null"], "items": {"$ref": "#/components/schemas/Service-Input"}},
-    "transport": {"anyOf": [{"$ref": "#/components/schemas/TransportSpec-Input"}, {"type": "null"}]},
+    "services": {"type": "array", "items": {"$ref": "#/components/schemas/Service-Input"}},
+    "transport": {"$ref": "#/components/schemas/TransportSpec-Input"},
 }
 """What may be changed of a node's spec; `transports` as `transport`, in a list."""
