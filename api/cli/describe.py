@@ -64,7 +64,7 @@ def _plain(value: Any) -> str:
         return "<none>"
     if isinstance(value, str) and (ago := age(value, now()) if value.endswith("Z") else ""):
         return f"{escape(value)} ({ago} ago)"
-    return escape(str(value))
+    return escape(str(value).lower() if isinstance(value, bool) else str(value))
 
 
 def _conditions(conditions: list[Object]) -> Iterator[str]:
