@@ -11,6 +11,8 @@ from controller.resources.meta import API_VERSION
 Schema = dict[str, Any]
 
 GO_DURATION: Final = "go-duration"
+NEVER_NULL: Final = "x-never-null"
+"""Marks what a merge patch cannot remove."""
 _ENV_NAME: Final = "^(?!VENDETTA_)[A-Za-z_][A-Za-z0-9_]{0,127}$"
 
 
@@ -45,7 +47,9 @@ def merge_form(schema: Schema, components: Schema) -> Schema:
 
 def _or_null(schema: Schema) -> Schema:
     null = {"type": "null"}
-    return schema if schema == {} or null in schema.get("anyOf", ()) else {"anyOf": [schema, null]}
+    if schema == {} or NEVER_NULL in schema or null in schema.get("anyOf", ()):
+        return schema
+    return {"anyOf": [schema, null]}
 
 
 def _walk(schema: Any) -> Any:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from api.schema_rules import NEVER_NULL
 from controller.resources.meta import Labels, Resource
 from controller.resources.node import Node
 
@@ -57,11 +58,11 @@ def merge_schema(model: type[Resource]) -> Schema:
     labels = TypeAdapter(Labels).json_schema()
     notes = {"type": "object", "additionalProperties": {"type": "string", "pattern": _NO_NUL}, **_NO_NUL_KEYS}
     metadata = {"labels": labels, "annotations": notes}
-    spec = _NODE_PATCH if model is Node else {"cancel": {"const": True}}
+    spec = _closed(**_NODE_PATCH) if model is Node else {**_closed(cancel={"const": True}), NEVER_NULL: True}
     return {
         "description": "JSON merge patch (RFC 7396) of the object.",
         "examples": [{"metadata": {"labels": {"env": "dev"}}}],
-        **_closed(metadata=_closed(**metadata), spec=_closed(**spec)),
+        **_closed(metadata=_closed(**metadata), spec=spec),
     }
 
 
