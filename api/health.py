@@ -93,12 +93,8 @@ class _Doctor:
         return [f"the loop {name} makes no progress" for name in self._context.controllers.stuck()]
 
     def _store(self) -> list[str]:
-        """Whether the last write failed: no write is made for a probe.
-
-        A store that says nothing of the kind cannot fail. What failed stays in the log: a path has no place here.
-        """
-        failure = getattr(self._context.store, "failure", None)
-        return ["the store takes no writes"] if failure else []
+        """Whether the last write failed: no write is made for a probe. Why stays in the log: a path has no place here."""
+        return ["the store takes no writes"] if self._context.store.failure() else []
 
 
 def _answer(problems: list[str]) -> Response:

@@ -11,6 +11,7 @@ import gc
 import os
 import random
 import socket
+import sys
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -43,6 +44,8 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_FILE = "vendetta.db"
 GC_THRESHOLDS = (50_000, 50, 1000)
+SWITCH_INTERVAL = 0.0005
+"""Seconds between two threads' turns: the store's writer thread must get its turn beside a busy loop."""
 
 
 class StartError(Exception):
@@ -77,7 +80,7 @@ async def _serve(settings: Settings, source: Path | None, listener: socket.socke
         await context.controllers.start()
         stack.push_async_callback(context.controllers.aclose)
         _warn(settings)
-        _settle_memory()
+        _tune()
         log.info("serving", host=host, port=port, store=settings.registry.provider, config=str(source or "defaults"))
         await Server(configure(app, settings), context.stopping).serve([listener])
         log.info("stopping")
@@ -161,11 +164,12 @@ def _warn(settings: Settings) -> None:
         log.warning("authentication is off: only callers on this machine are admitted; set auth.enabled for others")
 
 
-def _settle_memory() -> None:
-    """What lives now lives for good: keep the collector from walking it again and again."""
+def _tune() -> None:
+    """What lives now lives for good: keep the collector from walking it again; let threads take short turns."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    sys.setswitchinterval(SWITCH_INTERVAL)
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

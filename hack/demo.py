@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncssh
@@ -182,7 +182,7 @@ def free_port(wanted: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(ready, *, seconds: float = 20, log: Path | None = None) -> None:
+def wait_for(ready: Callable[[], bool], *, seconds: float = 20, log: Path | None = None) -> None:
     """Wait until it is; exit with the log's end when it takes too long."""
     deadline = time.monotonic() + seconds
     while not ready():

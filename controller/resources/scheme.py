@@ -51,8 +51,8 @@ BY_PLURAL: Final[dict[str, Kind]] = {k.plural: k for k in KINDS.values() if k.pl
 
 
 def encode(obj: Resource) -> bytes:
-    """The bytes that are stored: canonical JSON, camelCase, defaults left out."""
-    return obj.model_dump_json(by_alias=True, exclude_defaults=True).encode()
+    """The bytes that are stored: JSON in camelCase, defaults filled in, so that a later default changes nothing."""
+    return obj.model_dump_json(by_alias=True).encode()
 
 
 def decode(kind: str, schema: int, body: bytes) -> Resource:

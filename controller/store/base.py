@@ -199,6 +199,9 @@ class Store(Protocol):
     def get(self, kind: str, name: str) -> Resource | None:
         """The object as this process knows it, or None."""
 
+    def failure(self) -> str | None:
+        """Why a write could not be made durable within the last minute, unless one has succeeded since."""
+
     async def read(self, kind: str, name: str) -> Resource | None:
         """The newest committed object, whichever replica wrote it; where there is one process, the same as `get`."""
 

@@ -73,6 +73,10 @@ class Engine(ABC):
         """The object, or None."""
         return self._state.get(kind, name)
 
+    def failure(self) -> str | None:
+        """Why writes fail at present. A store without a disk has no reason to."""
+        return None
+
     async def read(self, kind: str, name: str) -> Resource | None:
         """The object, or None: one process is all there is."""
         return self._state.get(kind, name)

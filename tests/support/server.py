@@ -100,7 +100,7 @@ class Server:
             "id": name,
             "provider": "ssh",
             "address": node.address,
-            "transport": self.transport_to(node),
+            "transport": fields.pop("transport", None) or self.transport_to(node),
             **fields,
         }
         response = self.http.post("/api/v1/nodes", json=body)

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 import structlog
@@ -21,6 +21,8 @@ from controller.store.waiters import Waiters
 
 IN_MEMORY = 10_000
 """How much of the history memory holds; what is older is read from the file."""
+
+FAILURE_COUNTS = timedelta(minutes=1)
 
 Results: TypeAlias = Sequence[Resource | None]
 
@@ -55,6 +57,7 @@ class SQLiteStore(Engine):
         self._pending: deque[tuple[Staged, asyncio.Future[Results]]] = deque()
         self._settled = Waiters()
         self._attempt = 0
+        self._failed: tuple[str, datetime] | None = None
 
     async def start(self) -> None:
         """Lock, open, migrate and load. Raises Unavailable with a sentence that says what to do."""
@@ -100,6 +103,12 @@ class SQLiteStore(Engine):
             return staged.results
         return await self._submit(staged)
 
+    def failure(self) -> str | None:
+        """Why a write could not be made durable lately. Where nobody has written for a minute, nobody suffers."""
+        if self._failed is None or self._clock.now() - self._failed[1] > FAILURE_COUNTS:
+            return None
+        return self._failed[0]
+
     async def read_output(
         self, command_uid: str, *, stream: Stream | None = None, offset: int = 0, limit: int = 1 << 20
     ) -> Sequence[Chunk]:
@@ -111,6 +120,7 @@ class SQLiteStore(Engine):
 
     def committed(self, count: int) -> None:
         """The oldest `count` submitted writes are durable: now they may be seen."""
+        self._failed = None
         for _ in range(count):
             staged, waiter = self._pending.popleft()
             self._publish(staged)
@@ -135,6 +145,7 @@ class SQLiteStore(Engine):
     def _drop_pending(self, error: Exception, reason: str) -> None:
         log.error("Cannot write to the store", path=str(self._file.path), error=str(error), lost=len(self._pending))
         self._attempt += 1
+        self._failed = (str(error), self._clock.now())
         self._staging.reset()
         while self._pending:
             _, waiter = self._pending.popleft()

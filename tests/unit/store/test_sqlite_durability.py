@@ -349,9 +349,11 @@ async def test_a_full_file_system_refuses_writes_until_there_is_space_again(smal
     fill(small_disk / "ballast")
     with pytest.raises(Unavailable, match="full"):
         await create_many(store)
+    assert "full" in (store.failure() or "")
     names = [obj.name for obj in store.list("Node").items]
     (small_disk / "ballast").unlink()
     await create(store, node("after"))
+    assert store.failure() is None
     await store.aclose()
     store = open_store("sqlite", str(small_disk / "db"), clock=SystemClock())
     await store.start()
