@@ -148,7 +148,7 @@ def test_a_list_is_whole_however_many_pages_it_takes(vendetta: CLI, server: Serv
     assert names == [f"node/n-{number:04d}" for number in range(1030)]
 
 
-def test_watch_shows_every_change_and_survives_a_restart(vendetta: CLI, server: Server) -> None:
+def test_watch_shows_every_change_until_it_is_interrupted(vendetta: CLI, server: Server) -> None:
     """F-2: get -w."""
     watching = vendetta.start("get", "nodes", "-w", "-o", "json")
     try:
