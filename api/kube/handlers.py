@@ -6,9 +6,10 @@ from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.encoding import Encoder
 from api.errors import APIError, bad_request, conflict, not_found
 from api.kube.decoding import Decoded, decode
-from api.kube.encoding import Encoder, encode_object
+from api.kube.encoding import encode_list, encode_object
 from api.kube.kinds import Change, Served, named
 from api.kube.selection import selection_of
 from api.kube.watch import watch
@@ -60,7 +61,7 @@ class Handlers:
         meta: dict[str, Any] = {"resourceVersion": str(page.revision)}
         if page.next is not None:
             meta |= {"continue": page.next, "remainingItemCount": page.remaining}
-        return _json(self._encoder.encode_list(self._served.kind, to_json(meta), items))
+        return _json(encode_list(self._encoder, self._served.kind, to_json(meta), items))
 
     async def replace(self, request: Request) -> Response:
         """Replace the object's wish; with a resourceVersion only that version (409)."""

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from api.auth.principal import Role
+from api.encoding import Encoder
 from api.kube.discovery import Discovery
-from api.kube.encoding import Encoder
+from api.kube.encoding import encode_object
 from api.kube.handlers import Handlers
 from api.kube.kinds import COMMANDS, NODES, Served
 from api.kube.schemas import (
@@ -150,7 +151,7 @@ def _object(served: Served, handlers: Handlers) -> Path:
 
 
 def _paths() -> Iterator[Path]:
-    encoder, kinds = Encoder(), (NODES, COMMANDS)
+    encoder, kinds = Encoder(encode_object), (NODES, COMMANDS)
     for served in kinds:
         handlers = Handlers(served, encoder)
         yield _collection(served, handlers)

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from api.context import Context
+from api.encoding import Encoder
 from api.errors import status_object, translate
-from api.kube.encoding import Encoder
 from api.kube.selection import Selection
 from api.messages import JSON, context_of
 from api.parameters import flag, number, text

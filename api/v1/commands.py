@@ -3,9 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.encoding import Encoder
 from api.errors import bad_request, conflict
 from api.layers import allow_time
 from api.messages import admission_of, answer, caller_of, context_of, etag, read_body, warning
@@ -16,6 +18,7 @@ from api.v1.listing import collect, listed
 from api.waiting import until_ended
 from controller.duration import MICROSECOND, SECOND, parse_duration
 from controller.resources.command import Command, CommandParams
+from controller.resources.meta import Resource
 from controller.resources.scheme import KINDS
 from controller.settings import Settings
 
@@ -51,8 +54,8 @@ async def list_commands(request: Request) -> Response:
             and (since is None or (created is not None and created >= since))
         )
 
-    found = collect(request, Command, wanted)
-    return answer(listed("commands", [command_view(c) for c in found.items], found))
+    found = collect(request, Command, None if node is status is since is None else wanted)
+    return listed("commands", [_ENCODER.encode(c) for c in found.items], found)
 
 
 async def get_command(request: Request) -> Response:
@@ -74,6 +77,14 @@ async def report_result(request: Request) -> Response:
         request.path_params["id"], report_of(body), caller_of(request)
     )
     return answer({"id": command.name, "status": command.status.phase}, 202, _ignored(body))
+
+
+def _encode(command: Resource) -> bytes:
+    assert isinstance(command, Command)
+    return to_json(command_view(command))
+
+
+_ENCODER: Final = Encoder(_encode)
 
 
 def _result(command: Command, headers: dict[str, str]) -> Response:

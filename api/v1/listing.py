@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
+from pydantic_core import to_json
 from starlette.requests import Request
+from starlette.responses import Response
 
-from api.messages import context_of
+from api.messages import JSON, context_of
 from api.parameters import number, text
 from controller.resources.meta import Resource
 from controller.store.selector import Selector
@@ -31,10 +33,13 @@ def selector_of(request: Request) -> Selector | None:
     return None if given is None else Selector.parse(given)
 
 
-def collect(request: Request, model: type[R], wanted: Callable[[R], bool]) -> Found[R]:
-    """The objects that pass both the selector and the filter, at most `limit` of them."""
+def collect(request: Request, model: type[R], wanted: Callable[[R], bool] | None) -> Found[R]:
+    """The objects that pass both the selector and the filter (None: all do), at most `limit` of them."""
     store, kind = context_of(request).store, model.__name__
     selector, limit, cursor = selector_of(request), number(request, "limit"), text(request, "continue")
+    if wanted is None:
+        whole = store.list(kind, selector=selector, limit=limit, cursor=cursor)
+        return Found(items=cast("Sequence[R]", whole.items), next=whole.next, revision=whole.revision)
     items: list[R] = []
     while True:
         page = store.list(kind, selector=selector, limit=max(0, limit - len(items)), cursor=cursor)
@@ -44,7 +49,8 @@ def collect(request: Request, model: type[R], wanted: Callable[[R], bool]) -> Fo
             return Found(items=items, next=cursor, revision=page.revision)
 
 
-def listed(name: str, views: Sequence[Any], found: Found[Any]) -> dict[str, Any]:
+def listed(name: str, views: Sequence[bytes], found: Found[Any]) -> Response:
     """The document's list: the objects, their count, and how to go on."""
     more = {} if found.next is None else {"continue": found.next}
-    return {name: views, "count": len(views), **more, "resource_version": str(found.revision)}
+    rest = to_json({"count": len(views), **more, "resource_version": str(found.revision)})
+    return Response(b'{"%s":[%s],%s' % (name.encode(), b",".join(views), rest[1:]), media_type=JSON)

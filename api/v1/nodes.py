@@ -1,6 +1,7 @@
 """Handlers of `/api/v1/nodes` (contract B)."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -47,9 +48,9 @@ async def list_nodes(request: Request) -> Response:
     def wanted(node: Node) -> bool:
         return (status is None or status_of(node) == status) and (provider is None or node.spec.provider == provider)
 
-    found = collect(request, Node, wanted)
+    found = collect(request, Node, None if status is provider is None else wanted)
     nodes = admission_of(request).nodes
-    return answer(listed("nodes", [node_view(n, nodes.last_seen(n)) for n in found.items], found))
+    return listed("nodes", [_LINES.line(n, nodes.last_seen(n)) for n in found.items], found)
 
 
 async def get_node(request: Request) -> Response:
@@ -123,6 +124,29 @@ async def trust(request: Request) -> Response:
 def _whole(request: Request, node: Node, headers: dict[str, str]) -> Response:
     view = node_view(node, admission_of(request).nodes.last_seen(node))
     return answer(view, headers={"ETag": etag(node.metadata.resource_version), **headers})
+
+
+class _Lines:
+    """Nodes as JSON, encoded again only when a node or its last contact has changed. One entry a node."""
+
+    def __init__(self, limit: int = 50_000) -> None:
+        self._limit = limit
+        self._known: dict[str, tuple[Node, datetime | None, bytes]] = {}
+
+    def line(self, node: Node, last_seen: datetime | None) -> bytes:
+        """The node's JSON."""
+        uid = node.metadata.uid
+        known = self._known.get(uid)
+        if known is not None and known[0] is node and known[1] == last_seen:
+            return known[2]
+        body = to_json(node_view(node, last_seen))
+        self._known[uid] = (node, last_seen, body)
+        if len(self._known) > self._limit:
+            del self._known[next(iter(self._known))]
+        return body
+
+
+_LINES: Final = _Lines()
 
 
 def _ignored(body: Body) -> dict[str, str]:
