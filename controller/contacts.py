@@ -12,12 +12,15 @@ class Contacts:
 
     def __init__(self) -> None:
         self._last: dict[str, datetime] = {}
+        self.version = 0
+        """Counts the contacts: what was derived from them holds while it stands."""
 
     def touch(self, uid: str, at: datetime) -> None:
         """Record a contact; it never moves backwards."""
         known = self._last.get(uid)
         if known is None or at > known:
             self._last[uid] = at
+            self.version += 1
 
     def last(self, uid: str, stored: datetime | None = None) -> datetime | None:
         """The newest contact known, given what the status says."""

@@ -75,7 +75,7 @@ class Prober:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def _next(self, node: Node, now: float) -> float:
-        """When the node is due: at once if it was never probed, else, after a start, some time within the interval."""
+        """When the node is due: at once if it was never probed, else, after a start, within the interval."""
         if node.uid not in self._due:
             known = find(node.status.conditions, REACHABLE)
             never = known is None or known.status == "Unknown"

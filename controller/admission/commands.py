@@ -10,13 +10,15 @@ from controller.admission.errors import Denied, IdTaken, Invalid, Problem, Refus
 from controller.admission.ids import CommandIds
 from controller.admission.registry import Registry
 from controller.admission.results import Report, reported
+from controller.reservations import reservation
 from controller.resources.command import SUPPORTED_TYPES, Command, CommandSpec, CommandStatus
 from controller.resources.meta import LAST_APPLIED, ObjectMeta
 from controller.resources.node import Node
-from controller.resources.record import Record
 from controller.resources.scheme import KINDS
 from controller.runtime.clock import Clock
+from controller.scripts import script_of
 from controller.store.base import AlreadyExists, Conflict, Create, Delete, NotFound, Update
+from transports.script import ScriptInvalid
 
 Change = Callable[[Command], Command]
 """From the command as it is to the command as it should be; only what may change is taken."""
@@ -150,11 +152,6 @@ class Commands:
         raise Refused(_BUSY)
 
 
-def reservation(command: Command) -> Record:
-    """What keeps a removed command's id taken."""
-    return Record(kind="Reservation", metadata=ObjectMeta(name=command.name), data={"digest": command.status.digest})
-
-
 def digest_of(spec: CommandSpec, meta: ObjectMeta) -> str:
     """SHA-256 of what was asked for, defaults filled in, so that two spellings of one request are the same."""
     wish = spec.model_copy(update={"cancel": False}).model_dump(mode="json", by_alias=True)
@@ -178,10 +175,20 @@ def _check(spec: CommandSpec, name: str, caller: Caller) -> None:
         problems.append(Problem(field="spec.type", message=f"supported: {', '.join(SUPPORTED_TYPES)}"))
     if spec.params.argv is None and not spec.action:
         problems.append(Problem(field="spec.action", message="required, unless params.argv is given"))
+    else:
+        problems.extend(_unscriptable(spec))
     if problems:
         raise Invalid("the command is not valid", *problems)
     if spec.params.run_as is not None and not caller.admin:
         raise Denied("params.run_as needs the role admin")
+
+
+def _unscriptable(spec: CommandSpec) -> list[Problem]:
+    try:
+        script_of(spec, lambda _: "")
+    except ScriptInvalid as error:
+        return [Problem(field="spec.params", message=str(error))]
+    return []
 
 
 def _cancelled(command: Command) -> Command:

@@ -23,10 +23,10 @@ from controller.resources.node import Node
 from controller.runtime.clock import Clock
 from controller.runtime.failpoint import Failpoint
 from controller.runtime.reconcile import Result
+from controller.scripts import script_of
 from controller.store.base import Store
 from transports.base import RunState, RunStatus, Session, StartRequest
 from transports.errors import Busy, Conflict, ConnectionLost, NodeStorageFull, Refused, StartRefused, TransportError
-from transports.script import compose
 
 log = structlog.get_logger(__name__)
 
@@ -190,20 +190,8 @@ class CommandReconciler:
         return await self._answered(command, node, session, status)
 
     def _request(self, command: Command) -> StartRequest:
-        spec, params = command.spec, command.spec.params
-        env = {
-            name: value if isinstance(value, str) else self._dispatcher.secret(value.credential_ref)
-            for name, value in params.env.items()
-        }
-        script = compose(
-            action=spec.action,
-            argv=params.argv,
-            env=env,
-            cwd=params.cwd,
-            stdin=params.stdin.encode() if params.stdin is not None else b"",
-            shell=params.shell,
-            run_as=params.run_as,
-        )
+        params = command.spec.params
+        script = script_of(command.spec, self._dispatcher.secret)
         return StartRequest(
             run=run_id(command),
             script=script.script,

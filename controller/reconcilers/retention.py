@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from controller.duration import SECOND
+from controller.reservations import expired, reservation
 from controller.resources.command import Command
-from controller.resources.meta import ObjectMeta, Resource
-from controller.resources.record import Record
+from controller.resources.meta import Resource
 from controller.runtime.clock import Clock
 from controller.settings import RetentionSettings
 from controller.store.base import AlreadyExists, Conflict, Create, Delete, NotFound, Store
@@ -37,9 +37,9 @@ class Retention:
         now = self._clock.now()
         due = self._due(now)[:BITE]
         for command in due:
-            await self._remove(command, now)
+            await self._remove(command)
         for record in self._store.list("Reservation").items:
-            if _expired(record, now):
+            if expired(record, now, self._reserve):
                 await self._try_delete(record)
         if due:
             log.info("commands removed", count=len(due))
@@ -56,16 +56,10 @@ class Retention:
         old = sum(1 for c in ended if c.status.finished is not None and now - c.status.finished >= self._keep)
         return ended[: max(surplus, old)]
 
-    async def _remove(self, command: Command, now: datetime) -> None:
-        until = (now + self._reserve).isoformat()
-        reservation = Record(
-            kind="Reservation",
-            metadata=ObjectMeta(name=command.name),
-            data={"digest": command.status.digest, "until": until},
-        )
+    async def _remove(self, command: Command) -> None:
         delete = Delete(kind="Command", name=command.name, version=command.metadata.resource_version)
         try:
-            await self._store.write(delete, Create(obj=reservation))
+            await self._store.write(delete, Create(obj=reservation(command)))
         except AlreadyExists:
             await self._try_delete(command)
         except (Conflict, NotFound):
@@ -78,8 +72,3 @@ class Retention:
             )
         except (Conflict, NotFound):
             return
-
-
-def _expired(record: Resource, now: datetime) -> bool:
-    until = record.data.get("until") if isinstance(record, Record) else None
-    return isinstance(until, str) and datetime.fromisoformat(until) <= now

@@ -1,0 +1,23 @@
+"""From what a command asks for to the script that its node runs (contract C-2)."""
+
+from collections.abc import Callable
+
+from controller.resources.command import CommandSpec
+from transports.script import Script, compose
+
+Secret = Callable[[str], str]
+"""The value behind a credential reference."""
+
+
+def script_of(spec: CommandSpec, secret: Secret) -> Script:
+    """The script and its input. Raises ScriptInvalid (a ValueError) for what cannot be expressed as one."""
+    params = spec.params
+    return compose(
+        action=spec.action,
+        argv=params.argv,
+        env={n: v if isinstance(v, str) else secret(v.credential_ref) for n, v in params.env.items()},
+        cwd=params.cwd,
+        stdin=params.stdin.encode() if params.stdin is not None else b"",
+        shell=params.shell,
+        run_as=params.run_as,
+    )
