@@ -93,7 +93,7 @@ class _Doctor:
         return [f"the loop {name} makes no progress" for name in self._context.controllers.stuck()]
 
     def _store(self) -> list[str]:
-        """Whether the last write failed: no write is made for a probe. Why stays in the log: a path has no place here."""
+        """Whether the last write failed: no write is made for a probe. Why stays in the log."""
         return ["the store takes no writes"] if self._context.store.failure() else []
 
 

@@ -1,4 +1,4 @@
-"""A throw-away SSH node on loopback, for demonstrations: a real sshd where there is one, else asyncssh and a real shell.
+"""A throw-away SSH node on loopback, for demonstrations: a real sshd where there is one, else asyncssh and a shell.
 
 It lives in the folder that it is given (home, host key, log) and dies with its process.
 
