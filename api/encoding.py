@@ -1,6 +1,6 @@
 """Objects encoded once a version, and served from those bytes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final
 
 from controller.resources.meta import Resource
@@ -32,3 +32,18 @@ class Encoder:
         while self._size > self._limit:
             oldest = next(iter(self._bytes))
             self._size -= len(self._bytes.pop(oldest))
+
+
+class Latest:
+    """One body, as long as what it was made of stands."""
+
+    def __init__(self) -> None:
+        self._key: Hashable = None
+        self._body = b""
+
+    def get(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
+        """The body made under that key, which names everything that it depends on."""
+        if key != self._key:
+            self._body = make()
+            self._key = key
+        return self._body

@@ -6,12 +6,12 @@ from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.encoding import Encoder
+from api.encoding import Encoder, Latest
 from api.errors import APIError, bad_request, conflict, not_found
 from api.kube.decoding import Decoded, decode
 from api.kube.encoding import encode_list, encode_object
 from api.kube.kinds import Change, Served, named
-from api.kube.selection import selection_of
+from api.kube.selection import Selection, selection_of
 from api.kube.watch import watch
 from api.messages import JSON, MERGE_PATCH, admission_of, caller_of, check_type, context_of, merge_patch, object_of
 from api.messages import warning as warning_header
@@ -25,7 +25,7 @@ class Handlers:
     """One kind's handlers."""
 
     def __init__(self, served: Served, encoder: Encoder) -> None:
-        self._served, self._encoder = served, encoder
+        self._served, self._encoder, self._whole = served, encoder, Latest()
 
     async def create(self, request: Request) -> Response:
         """201 with the object as stored; a command runs later (G-2)."""
@@ -51,7 +51,13 @@ class Handlers:
         if flag(request, "watch"):
             return await watch(request, self._served.kind, selection, self._encoder)
         _check_revision(request, context.store.revision())
-        page = context.store.list(
+        if request.scope["query_string"]:
+            return _json(self._list(request, selection))
+        key = (context.store.uid, context.store.revision())
+        return _json(self._whole.get(key, lambda: self._list(request, selection)))
+
+    def _list(self, request: Request, selection: Selection) -> bytes:
+        page = context_of(request).store.list(
             self._served.kind,
             selector=selection.labels,
             limit=number(request, "limit"),
@@ -61,7 +67,7 @@ class Handlers:
         meta: dict[str, Any] = {"resourceVersion": str(page.revision)}
         if page.next is not None:
             meta |= {"continue": page.next, "remainingItemCount": page.remaining}
-        return _json(encode_list(self._encoder, self._served.kind, to_json(meta), items))
+        return encode_list(self._encoder, self._served.kind, to_json(meta), items)
 
     async def replace(self, request: Request) -> Response:
         """Replace the object's wish; with a resourceVersion only that version (409)."""

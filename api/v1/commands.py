@@ -14,7 +14,7 @@ from api.messages import admission_of, answer, caller_of, context_of, etag, read
 from api.parameters import text
 from api.v1.bodies import Body, CommandRequest, ResultReport
 from api.v1.flat import command_spec, command_view, report_of
-from api.v1.listing import collect, listed
+from api.v1.listing import collect, listed, listing
 from api.waiting import until_ended
 from controller.duration import MICROSECOND, SECOND, parse_duration
 from controller.resources.command import Command, CommandParams
@@ -54,8 +54,8 @@ async def list_commands(request: Request) -> Response:
             and (since is None or (created is not None and created >= since))
         )
 
-    found = collect(request, Command, None if node is status is since is None else wanted)
-    return listed("commands", [_ENCODER.encode(c) for c in found.items], found)
+    found = collect(request, Command, wanted if node or status or since else None)
+    return listing(listed("commands", [_ENCODER.encode(c) for c in found.items], found))
 
 
 async def get_command(request: Request) -> Response:

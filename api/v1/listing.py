@@ -49,8 +49,13 @@ def collect(request: Request, model: type[R], wanted: Callable[[R], bool] | None
             return Found(items=items, next=cursor, revision=page.revision)
 
 
-def listed(name: str, views: Sequence[bytes], found: Found[Any]) -> Response:
+def listed(name: str, views: Sequence[bytes], found: Found[Any]) -> bytes:
     """The document's list: the objects, their count, and how to go on."""
     more = {} if found.next is None else {"continue": found.next}
     rest = to_json({"count": len(views), **more, "resource_version": str(found.revision)})
-    return Response(b'{"%s":[%s],%s' % (name.encode(), b",".join(views), rest[1:]), media_type=JSON)
+    return b'{"%s":[%s],%s' % (name.encode(), b",".join(views), rest[1:])
+
+
+def listing(body: bytes) -> Response:
+    """A list as a response."""
+    return Response(body, media_type=JSON)

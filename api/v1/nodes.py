@@ -8,6 +8,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.encoding import Latest
 from api.errors import APIError, bad_request
 from api.messages import (
     JSON,
@@ -26,7 +27,7 @@ from api.messages import (
 from api.parameters import text
 from api.v1.bodies import Body, Heartbeat, NodeChange, NodeRegistration, TrustRequest
 from api.v1.flat import capabilities_of, node_change, node_status_view, node_view, services_of, status_of
-from api.v1.listing import collect, listed
+from api.v1.listing import collect, listed, listing
 from controller.admission import Stale
 from controller.resources.node import Node
 
@@ -43,6 +44,14 @@ async def register(request: Request) -> Response:
 
 async def list_nodes(request: Request) -> Response:
     """`{"nodes": […], "count": n}`, sorted by id (B-4)."""
+    if request.scope["query_string"]:
+        return listing(_selected(request))
+    context = context_of(request)
+    key = (context.store.uid, context.store.revision(), context.contacts.version)
+    return listing(_WHOLE.get(key, lambda: _selected(request)))
+
+
+def _selected(request: Request) -> bytes:
     status, provider = text(request, "status"), text(request, "provider")
 
     def wanted(node: Node) -> bool:
@@ -147,6 +156,7 @@ class _Lines:
 
 
 _LINES: Final = _Lines()
+_WHOLE: Final = Latest()
 
 
 def _ignored(body: Body) -> dict[str, str]:
