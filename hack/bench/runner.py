@@ -6,6 +6,7 @@ No sshd in between: what is measured is the runner, its supervisors and its clie
 
 import asyncio
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -58,6 +59,7 @@ async def measure(flavour: str) -> None:
                 )
             )
 
+        before = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
         began = time.perf_counter()
         runner = await Runner.launch(open_channel, shell=str(shell))
         up = time.perf_counter() - began
@@ -65,12 +67,13 @@ async def measure(flavour: str) -> None:
         times = sorted(await serial(runner, SERIAL))
         pings = sorted([await runner.ping() for _ in range(100)])
         rate = await parallel(runner)
+        await runner.aclose()
+        cpu = (sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - before) / (50 + SERIAL + PARALLEL)
         print(
             f"{flavour:8} launch {up * 1e3:5.1f} ms   ping p50 {statistics.median(pings) * 1e3:4.2f} ms   "
             f"true p50 {statistics.median(times) * 1e3:5.2f} p99 {times[len(times) * 99 // 100] * 1e3:5.2f} ms   "
-            f"{rate:5.0f}/s at {WIDTH} in flight"
+            f"{rate:5.0f}/s at {WIDTH} in flight   node CPU {cpu * 1e3:4.2f} ms a command"
         )
-        await runner.aclose()
 
 
 async def serial(runner: Runner, count: int) -> list[float]:

@@ -61,7 +61,9 @@ async def test_a_killed_supervisor_makes_an_orphan_and_then_lost(
     request = new_run("echo x >>$HOME/witness; echo out; sleep 1.5; echo more")
     await runner.start(request, wait=0.3)
     kill(int(claim(node, request.run)[5]))
-    s = await runner.status(request.run)
+    async with asyncio.timeout(5):
+        while (s := await runner.status(request.run)).state is RunState.RUNNING:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     assert s.state is RunState.ORPHAN
     assert s.stdout.kept == 4
     s = await ended(runner, request.run)
@@ -143,6 +145,7 @@ async def test_a_reused_pid_is_not_the_command(node: Any, runner: Runner, new_ru
     await runner.start(request, wait=5)
     path = node.directory / f"{request.run}.l"
     fields = claim(node, request.run)
+    await asyncio.sleep(0.05)  # start times have a resolution of 10 ms
     innocent = subprocess.Popen(["sleep", "30"])
     fields[3] = fields[5] = str(innocent.pid)
     path.write_text("\nc " + " ".join(fields) + "\n")

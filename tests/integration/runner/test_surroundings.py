@@ -51,7 +51,8 @@ async def test_the_environment_is_the_login_and_the_cookie(node: Any, new_run: N
 async def test_umask_directory_session_and_input(node: Any, runner: Runner, new_run: NewRun) -> None:
     assert await said(runner, new_run("umask")) == login(node, "umask")
     assert await said(runner, new_run("pwd")) == f"{node.home}\n"
-    script = "read -r s </proc/self/stat; s=${s##*) }; set -- $s; echo $$ $3 $4\nfor f in /proc/$$/fd/*; do readlink $f; done; :"
+    script = "read -r s </proc/self/stat; s=${s##*) }; set -- $s; echo $$ $3 $4\n"
+    script += "for f in /proc/$$/fd/*; do readlink $f; done; :"
     ids, stdin, *fds = (await said(runner, new_run(script))).splitlines()
     assert len(set(ids.split())) == 1
     assert stdin == "/dev/null"

@@ -65,6 +65,7 @@ store() {
 }
 
 on_request() {
+    jobs >/dev/null # collects supervisors that ended; nothing else here does
     case $v_verb in
     start) verb_start "$@" ;;
     status)

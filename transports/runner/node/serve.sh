@@ -144,7 +144,6 @@ verb_start() {
     if look "$1"; then
         attach "$1" "$3"
     elif journal "$1"; then
-        jobs >/dev/null # collects ended supervisors; nothing else here does
         supervise "$@" &
     else
         sorry "$v_dir/$1.$2.p"
