@@ -13,16 +13,29 @@ Schema = dict[str, Any]
 GO_DURATION: Final = "go-duration"
 NEVER_NULL: Final = "x-never-null"
 """Marks what a merge patch cannot remove."""
+_SOME_TEXT: Final = r"^[^\u0000]+$"
 _ENV_NAME: Final = "^(?!VENDETTA_)[A-Za-z_][A-Za-z0-9_]{0,127}$"
 
 
 def apply(schema: Schema, name: str = "") -> Schema:
     """The schema, completed; `name` is the component's."""
     completed: Schema = _walk(schema)
+    if name.endswith("-Output"):
+        completed = _any_duration(completed)
     for known, complete in _RULES.items():
         if known in {name, name.removesuffix("-Input").removesuffix("-Output")}:
             completed = complete(completed)
     return completed
+
+
+def _any_duration(schema: Any) -> Any:
+    """What is answered is in the form that Go writes, which the usual form for bodies does not cover."""
+    if isinstance(schema, list):
+        return [_any_duration(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    loose = schema.get("format") == GO_DURATION
+    return {key: _any_duration(value) for key, value in schema.items() if not (loose and key == "pattern")}
 
 
 def merge_form(schema: Schema, components: Schema) -> Schema:
@@ -99,7 +112,9 @@ def _params(schema: Schema) -> Schema:
     """A program has a name, and runs without a shell."""
     argv = schema["properties"]["argv"]
     rules: list[Schema] = [
-        {**s, "minItems": 1, "prefixItems": [{"type": "string", "minLength": 1}]} if s.get("type") == "array" else s
+        {**s, "minItems": 1, "prefixItems": [{"type": "string", "pattern": _SOME_TEXT}]}
+        if s.get("type") == "array"
+        else s
         for s in argv["anyOf"]
     ]
     both = {"required": ["argv", "shell"], "properties": {"argv": {"type": "array"}, "shell": {"type": "string"}}}

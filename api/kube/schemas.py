@@ -58,7 +58,7 @@ def merge_schema(model: type[Resource]) -> Schema:
     labels = TypeAdapter(Labels).json_schema()
     notes = {"type": "object", "additionalProperties": {"type": "string", "pattern": _NO_NUL}, **_NO_NUL_KEYS}
     metadata = {"labels": labels, "annotations": notes}
-    spec = _closed(**_NODE_PATCH) if model is Node else {**_closed(cancel={"const": True}), NEVER_NULL: True}
+    spec = _closed(**_NODE_PATCH) if model is Node else {**_closed(cancel={"type": "boolean"}), NEVER_NULL: True}
     return {
         "description": "JSON merge patch (RFC 7396) of the object.",
         "examples": [{"metadata": {"labels": {"env": "dev"}}}],
@@ -101,7 +101,7 @@ _NODE_PATCH: Final[Schema] = {
     "unschedulable": {"type": "boolean"},
     "capabilities": {
         "type": "object",
-        "additionalProperties": {"type": ["boolean", "integer", "string"], "pattern": _NO_NUL},
+        "additionalProperties": {"type": ["boolean", "number", "string"], "pattern": _NO_NUL},
         **_NO_NUL_KEYS,
     },
     "services": {"type": "array", "items": {"$ref": "#/components/schemas/Service-Input"}},

@@ -72,7 +72,10 @@ class Commands:
         return await self.update(name, _cancelled, caller)
 
     async def update(self, name: str, change: Change, caller: Caller, *, version: str = "") -> Command:
-        """Change what may change: labels, annotations, and `cancel` from false to true. Raises Invalid, Stale."""
+        """Change what may change: labels, annotations, and `cancel` from false to true.
+
+        Raises Unknown, Denied, Invalid, Refused, Stale.
+        """
         if not caller.operator:
             raise Denied("changing commands needs the role operator")
         for _ in range(ATTEMPTS):
@@ -209,6 +212,4 @@ def _check_immutable(old: CommandSpec, new: CommandSpec) -> None:
     if new.model_copy(update={"cancel": old.cancel}) != old:
         raise Invalid("the command is not valid", Problem(field="spec", message="immutable, except for cancel"))
     if old.cancel and not new.cancel:
-        raise Invalid(
-            "the command is not valid", Problem(field="spec.cancel", message="a cancellation cannot be taken back")
-        )
+        raise Refused("the command is being cancelled, which cannot be taken back")

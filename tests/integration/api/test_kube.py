@@ -188,7 +188,7 @@ async def test_of_a_command_only_the_cancellation_changes(api: API) -> None:
         assert (refused.status_code, refused.json()["details"]["causes"][0]["field"]) == (422, "spec")
     labelled = {"metadata": {"labels": {"a": "b"}}, "spec": {"cancel": True}}
     assert (await api.client.patch(url, json=labelled, headers=MERGE)).json()["spec"]["cancel"] is True
-    assert (await api.client.patch(url, json={"spec": {"cancel": False}}, headers=MERGE)).status_code == 422
+    assert (await api.client.patch(url, json={"spec": {"cancel": False}}, headers=MERGE)).status_code == 409
 
 
 async def test_a_command_that_runs_is_not_removed(api: API) -> None:
