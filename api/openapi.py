@@ -10,7 +10,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from api import schema_rules as rules
 from api.parameters import Parameter
-from api.routing import Operation, Path, Reply
+from api.routing import SHORT_ID, Operation, Path, Reply
 from controller.resources.types import COMMAND_ID, NODE_ID
 
 Schema = dict[str, Any]
@@ -20,8 +20,6 @@ _REF: Final = "#/components/schemas/{model}"
 NO_NUL: Final = r"^[^\u0000]*$"
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
-_SHORT_ID: Final = "^[!-.0-~]{1,255}$"
-"""Of what has no pattern of its own: printable, and no slash."""
 _PLACEHOLDER: Final = re.compile(r"{(\w+)(?::\w+)?}")
 
 _DESCRIPTION: Final = (
@@ -134,7 +132,7 @@ def _path_parameter(template: str, name: str) -> Schema:
                 ("commands", "name"): COMMAND_ID}  # fmt: skip
     before = template.split("/{", 1)[0].rpartition("/")[2]
     known = patterns.get((before, name))
-    schema = {"type": "string", "pattern": _SHORT_ID if known is None else f"^{known.pattern}$"}
+    schema = {"type": "string", "pattern": f"^{(known or SHORT_ID).pattern}$"}
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 

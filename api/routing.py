@@ -26,6 +26,8 @@ Reply = tuple[str, Any, str]
 """Description, model or typed dict or JSON schema or None, media type."""
 
 MAX_BODY: Final = 4 * 1024 * 1024
+SHORT_ID: Final = re.compile(r"[!-.0-~]{1,255}")
+"""Of ids in paths that have no form of their own: printable, and no slash."""
 OPERATION: Final = "vendetta.operation"
 TEMPLATE: Final = "vendetta.route"
 

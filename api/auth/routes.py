@@ -17,7 +17,7 @@ from api.auth.tickets import TICKET_SECONDS
 from api.auth.tokens import mint, verify
 from api.context import Context
 from api.errors import bad_request, conflict, not_found
-from api.routing import Operation, Path, principal_of
+from api.routing import SHORT_ID, Operation, Path, principal_of
 from controller.duration import SECOND
 from controller.resources.types import Nanoseconds, Text, rfc3339
 from controller.store.base import AlreadyExists, Conflict, NotFound
@@ -159,8 +159,8 @@ class _Desk:
     async def revoke(self, request: Request) -> Response:
         """Revoke a token by its id; doing it twice is no error."""
         jti = request.path_params["jti"]
-        if not 0 < len(jti) <= 255 or not jti.isprintable():
-            raise bad_request("a token's id is a short printable text")
+        if not SHORT_ID.fullmatch(jti):
+            raise bad_request("a token's id is a short printable text, without spaces")
         store, caller = self._context.store, principal_of(request.scope)
         with suppress(AlreadyExists):
             await store.write(revocation.record(jti, None, by=caller.name))
