@@ -16,11 +16,20 @@ span() {
     [ "$v_count" -gt 0 ] || v_count=0
 }
 
-# send FILE OFFSET COUNT: exactly those bytes. dd goes near by whole blocks, because not every tail can seek.
+# block FILE NUMBER COUNT: whole blocks of a file, fast everywhere. (Some heads and tails go byte by byte.)
+block() { dd if="$1" bs=65536 skip="$2" count="$3" 2>/dev/null; }
+
+# send FILE OFFSET COUNT: exactly those bytes: the rest of a block, whole blocks, the beginning of a block
 send() {
-    [ "$3" -gt 0 ] || return 0
-    dd if="$1" bs=65536 skip=$(($2 / 65536)) count=$(($3 / 65536 + 2)) 2>/dev/null |
-        tail -c "+$(($2 % 65536 + 1))" | head -c "$3"
+    v_block=$(($2 / 65536)) v_skip=$(($2 % 65536)) v_left=$3
+    if [ "$v_skip" -gt 0 ] && [ "$v_left" -gt 0 ]; then
+        v_part=$((65536 - v_skip))
+        [ "$v_part" -le "$v_left" ] || v_part=$v_left
+        block "$1" "$v_block" 1 | tail -c "+$((v_skip + 1))" | head -c "$v_part"
+        v_block=$((v_block + 1)) v_left=$((v_left - v_part))
+    fi
+    [ "$v_left" -lt 65536 ] || block "$1" "$v_block" $((v_left / 65536))
+    [ $((v_left % 65536)) -eq 0 ] || block "$1" $((v_block + v_left / 65536)) 1 | head -c $((v_left % 65536))
 }
 
 fetch() {
