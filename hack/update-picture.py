@@ -1,6 +1,6 @@
 """Write docs/images/demo.svg anew: what the demonstration really prints, as a picture of a terminal.
 
-    .venv/bin/python hack/update-picture.py
+.venv/bin/python hack/update-picture.py
 """
 
 import io

@@ -10,7 +10,7 @@ give_up() {
 look_around() {
     peek self && now && read -r v_boot </proc/sys/kernel/random/boot_id && where 0 ||
         give_up noproc 'no usable /proc'
-    for v_x in cat dd grep head mkdir mv rm sleep tail tr wc; do
+    for v_x in cat dd grep head ls mkdir mv rm sleep tail tr; do
         command -v "$v_x" >/dev/null || give_up tool "$v_x"
     done
     v_cat=$(command -v cat) v_dd=$(command -v dd)

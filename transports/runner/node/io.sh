@@ -4,7 +4,11 @@
 
 header() { printf '\nVND1 %s %s\n' "$v_hello" "$1"; }
 
-size() { v_size=$(($(wc -c <"$1" || echo 0))); }
+# size FILE: v_size. (wc reads the whole file in busybox; ls does not.)
+size() {
+    set -- $(ls -ln "$1")
+    v_size=${5-0}
+}
 
 # span FILE OFFSET COUNT: v_count = how many of those bytes are there
 span() {

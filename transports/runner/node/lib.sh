@@ -52,6 +52,12 @@ alive() {
 # where FD: v_pos = the position of that descriptor, shared by all processes that inherited it
 where() { read -r v_x v_pos <"/proc/self/fdinfo/$1"; }
 
+# size FILE: v_size. (wc reads the whole file in busybox; ls does not.)
+size() {
+    set -- $(ls -ln "$1")
+    v_size=${5-0}
+}
+
 # note RUN TEXT: append one line to a run's log. The first complete line is the claim (c) or the tombstone (k).
 # The newline in front keeps a torn line from swallowing this one; the dot says that it is whole.
 note() { put "$v_nl$2 .$v_nl" >>"$v_dir/$1.l"; }

@@ -87,8 +87,8 @@ grown() {
     if [ "$v_state_is" = running ]; then
         { read -r v_x v_os <"/proc/$v_sp/fdinfo/8" && read -r v_x v_es <"/proc/$v_sp/fdinfo/9"; } 2>/dev/null
     fi
-    [ -n "$v_os" ] || v_os=$(($(wc -c <"$v_dir/$1.$v_cn.o" || put 0)))
-    [ -n "$v_es" ] || v_es=$(($(wc -c <"$v_dir/$1.$v_cn.e" || put 0)))
+    [ -n "$v_os" ] || { size "$v_dir/$1.$v_cn.o" && v_os=$v_size; }
+    [ -n "$v_es" ] || { size "$v_dir/$1.$v_cn.e" && v_es=$v_size; }
 }
 
 # attach RUN DIGEST: the id is taken. The same digest may look on, another one is a conflict.

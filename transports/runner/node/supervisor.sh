@@ -14,7 +14,7 @@ fill() {
 
 stage() {
     case $v_flags in
-    *s*) [ "$(wc -c <"$v_own.c")" -eq "$v_nc" ] && { [ "$v_ni" -eq 0 ] || [ "$(wc -c <"$v_own.i")" -eq "$v_ni" ]; } ;;
+    *s*) size "$v_own.c" && [ "$v_size" = "$v_nc" ] && { [ "$v_ni" -eq 0 ] || { size "$v_own.i" && [ "$v_size" = "$v_ni" ]; }; } ;;
     *) fill "$v_own.c" "$v_nc" "$v_c" && { [ "$v_ni" -eq 0 ] || fill "$v_own.i" "$v_ni" "$v_i"; } ;;
     esac
 }
