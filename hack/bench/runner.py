@@ -25,20 +25,22 @@ SERIAL, PARALLEL, WIDTH = 300, 1000, 4
 
 class LocalChannel:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.process, self.stdin, self.stdout = process, process.stdin, process.stdout
 
     async def write(self, data: bytes, /) -> None:
-        self.process.stdin.write(data)
-        await self.process.stdin.drain()
+        self.stdin.write(data)
+        await self.stdin.drain()
 
     async def read(self, n: int, /) -> bytes:
-        return await self.process.stdout.read(n)
+        return await self.stdout.read(n)
 
     async def write_eof(self) -> None:
-        self.process.stdin.write_eof()
+        self.stdin.write_eof()
 
     async def aclose(self) -> None:
-        self.process.stdin.close()
+        self.stdin.close()
         await self.process.wait()
 
 

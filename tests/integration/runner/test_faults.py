@@ -26,7 +26,8 @@ Until = Callable[..., Awaitable[None]]
 
 def claim(node: Any, run: RunId) -> list[str]:
     """The claim's fields: nonce digest boot pid start supervisor start …"""
-    for line in (node.directory / f"{run}.l").read_text().splitlines():
+    text: str = (node.directory / f"{run}.l").read_text()
+    for line in text.splitlines():
         if line.startswith("c "):
             return line.split()[1:]
     raise AssertionError("no claim")
@@ -170,8 +171,8 @@ async def test_a_cut_request_never_runs(until: Until, node: Any, launch: Launch,
     for cut in (line[:-1], line[:40], line[:-9] + b"\n", line.replace(b"echo", b"ech"), b"garbage\n"):
         r = await launch()
         await r._channel.write(cut)
-        await r._channel.write_eof()  # type: ignore[attr-defined]
-        await until(lambda r=r: r.closed, 5)  # type: ignore[misc]
+        await r._channel.write_eof()
+        await until(lambda r=r: r.closed, 5)
     assert not (node.home / "witness").exists()
     assert (await (await launch()).status(request.run)).state is RunState.ABSENT
 

@@ -1,5 +1,7 @@
 """What cannot be run is refused when it is asked for (contract C-1, C-2)."""
 
+from typing import Any
+
 import pytest
 
 from controller.admission.errors import Invalid
@@ -8,7 +10,7 @@ from tests.support.world import world
 
 
 @pytest.mark.parametrize("params", [{"shell": "/usr/bin/fish"}, {"argv": ("-x",)}])
-def test_what_cannot_be_a_script_is_refused_at_once(params: dict[str, object]) -> None:
+def test_what_cannot_be_a_script_is_refused_at_once(params: dict[str, Any]) -> None:
     """C-1: no command is stored that could never be delivered."""
 
     async def scenario() -> None:
