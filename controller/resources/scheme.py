@@ -51,8 +51,11 @@ BY_PLURAL: Final[dict[str, Kind]] = {k.plural: k for k in KINDS.values() if k.pl
 
 
 def encode(obj: Resource) -> bytes:
-    """The bytes that are stored: JSON in camelCase, defaults filled in, so that a later default changes nothing."""
-    return obj.model_dump_json(by_alias=True).encode()
+    """The bytes that are stored: JSON in camelCase, defaults filled in, so that a later default changes nothing.
+
+    Raises ValueError for an object with a field of another type than its model's, as a careless copy can have.
+    """
+    return obj.model_dump_json(by_alias=True, warnings="error").encode()
 
 
 def decode(kind: str, schema: int, body: bytes) -> Resource:

@@ -266,14 +266,25 @@ def _with_metadata(obj: Resource, metadata: ObjectMeta) -> Resource:
 def _checked(obj: Resource) -> bytes:
     """The bytes that are stored. A copy of an object may hold what its model refuses: that must not get to the disk,
     where it would keep the next server from starting. Raises ValueError.
+
+    Encoding finds wrong types, and NUL is looked for in the bytes: reading each object back would cost more than
+    all the rest of a write.
     """
-    body = encode(obj)
+    try:
+        body = encode(obj)
+    except PydanticSerializationError as error:
+        raise ValueError(f"{obj.kind} {obj.metadata.name!r} cannot be stored: {error}") from None
+    if b"\\u0000" in body:
+        _read_back(obj, body)
+    return body
+
+
+def _read_back(obj: Resource, body: bytes) -> None:
     try:
         type(obj).model_validate_json(body)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors(include_input=False, include_url=False)[0]["loc"])
         raise ValueError(f"{obj.kind} {obj.metadata.name!r} could not be read back: {where} is not valid") from None
-    return body
 
 
 def _first_difference(a: Resource, b: Resource) -> str | None:

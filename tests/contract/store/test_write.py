@@ -257,3 +257,11 @@ async def test_every_store_error_has_a_sentence(store: Store) -> None:
     """Messages name the object and what is wrong with it."""
     with pytest.raises(StoreError, match="Node 'a' does not exist"):
         await store.write(Delete(kind="Node", name="a"))
+
+
+async def test_an_object_with_a_wrong_type_is_not_stored(store: Store) -> None:
+    """A careless copy is refused before anything of it is visible."""
+    bad = node("a").model_copy(update={"status": node("a").status.model_copy(update={"facts": {"n": 1}})})
+    with pytest.raises(ValueError, match="cannot be stored"):
+        await create(store, bad)
+    assert store.get("Node", "a") is None

@@ -118,8 +118,9 @@ async def test_a_killed_pump_is_told_and_never_kills_the_command(
     request = new_run("echo a; sleep 1; echo b; sleep 0.2; exit 4")
     await runner.start(request, wait=0.3)
     pumps = [pid for pid, args in node.processes().items() if "dd bs=" in args]
-    if not pumps:
-        pytest.skip("this shell runs dd without exec: it does not show")
+    if not pumps:  # busybox runs its own dd without exec, which leaves nothing to find it by
+        assert node.flavour == "busybox"
+        return
     for pid in pumps:
         kill(pid)
     s = await ended(runner, request.run)
