@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Protocol, assert_never
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from controller.resources.meta import ObjectMeta, Resource
 from controller.resources.scheme import KINDS, encode
