@@ -2,6 +2,9 @@
 
 `<dir>/<ref>` is either a file with a private key (`<ref>-cert.pub` beside it is its certificate), or a folder with
 files named as in Kubernetes' Secrets: `ssh-privatekey`, `ssh-certificate`, `passphrase`, `password`, `token`.
+
+Values for commands' environments lie apart, in `<dir>/env/<ref>`: whoever may send commands may read those, and
+must not be able to read a key that opens a node.
 """
 
 from pathlib import Path
@@ -10,6 +13,7 @@ from transports.base import Credential
 from transports.errors import AuthFailed
 
 LIMIT = 64 * 1024
+VALUES = "env"
 
 
 class Credentials:
@@ -38,16 +42,18 @@ class Credentials:
         return Credential(private_key=_read(path, ref), certificate=certificate)
 
     def secret(self, ref: str) -> str:
-        """The text of a one-value credential, for an environment variable."""
-        path = self._path(ref)
+        """The text of a value for an environment variable. Raises AuthFailed."""
+        path = self._path(ref, VALUES)
         if not path.is_file():
-            raise AuthFailed(f"there is no credential {ref!r} in the server's credentials directory")
+            raise AuthFailed(
+                f"there is no value {ref!r} for commands: put it into the credentials directory as env/{ref}"
+            )
         return _read(path, ref).decode(errors="replace").removesuffix("\n")
 
-    def _path(self, ref: str) -> Path:
+    def _path(self, ref: str, within: str = "") -> Path:
         if not ref or ref in {".", ".."} or "/" in ref or "\x00" in ref:
             raise AuthFailed(f"{ref!r} is not the name of a credential: it is one file name, without folders")
-        return self._folder / ref
+        return self._folder / within / ref
 
 
 def _read(path: Path, ref: str) -> bytes:

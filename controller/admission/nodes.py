@@ -16,7 +16,7 @@ from controller.admission.registry import Registry
 from controller.admission.trust import trusting
 from controller.contacts import Contacts
 from controller.resources.command import Command
-from controller.resources.meta import ObjectMeta
+from controller.resources.meta import GROUP, ObjectMeta
 from controller.resources.node import Node, NodeSpec, Service
 from controller.resources.scheme import KINDS
 from controller.resources.types import Scalar
@@ -157,7 +157,7 @@ class Nodes:
         now = self._clock.now()
         new = _wish(old, change(old))
         if not caller.admin:
-            new = new.model_copy(update={"spec": _without_privilege(old.spec, new.spec)})
+            new = _without_privilege(old, new)
         self._contacts.touch(old.uid, now)
         return await self._store_change(old, new, now, always=True)
 
@@ -227,10 +227,28 @@ def _permit(old: Node, new: Node, caller: Caller) -> None:
     raise Denied("only an admin may change a node; an operator may set its status to active or inactive")
 
 
-def _without_privilege(old: NodeSpec, new: NodeSpec) -> NodeSpec:
-    """What a node may say of itself: never its intent, address, transport or checks (contract E-5)."""
-    kept = {name: getattr(old, name) for name in ("unschedulable", "address", "port", "transport", "transports")}
-    return new.model_copy(update={**kept, "services": _keep_checks(old.services, new.services)})
+_NOT_A_NODES_OWN = ("unschedulable", "provider", "address", "port", "transport", "transports")
+
+
+def _without_privilege(old: Node, new: Node) -> Node:
+    """What a node may say of itself: never its intent, checks, or how it is reached, which the provider may decide
+    (contract E-5). Labels select who gets commands, and our own annotations steer the next apply: both stay, too.
+    """
+    spec = new.spec.model_copy(
+        update={
+            **{name: getattr(old.spec, name) for name in _NOT_A_NODES_OWN},
+            "services": _keep_checks(old.spec.services, new.spec.services),
+        }
+    )
+    theirs = {k: v for k, v in new.metadata.annotations.items() if not _ours(k)}
+    ours = {k: v for k, v in old.metadata.annotations.items() if _ours(k)}
+    metadata = old.metadata.model_copy(update={"annotations": {**theirs, **ours}})
+    return new.model_copy(update={"spec": spec, "metadata": metadata})
+
+
+def _ours(annotation: str) -> bool:
+    prefix = annotation.rpartition("/")[0]
+    return prefix == GROUP or prefix.endswith(f".{GROUP}")
 
 
 def _keep_checks(old: Sequence[Service], new: Sequence[Service]) -> tuple[Service, ...]:

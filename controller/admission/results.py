@@ -43,10 +43,10 @@ class Report:
 def reported(command: Command, node: Node | None, report: Report, caller: Caller, now: datetime) -> Command:
     """The command with that result in it; the very same object for a repeat of what is known already."""
     _check_ids(command, report)
+    if not caller.trusted_local and (node is None or caller.node_uid != node.uid):
+        raise Denied("only the command's own node may report its result")
     if node is None or not reports_by_itself(node) or command.status.delivery is not None:
         raise NotReportable(f'the result of command "{command.name}" is observed by the server, not reported')
-    if caller.node_uid != node.uid and not caller.trusted_local:
-        raise Denied("only the command's own node may report its result")
     result = _result(command.status, report, now)
     if not command.ended:
         return command.model_copy(update={"status": result})

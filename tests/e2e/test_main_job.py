@@ -139,14 +139,15 @@ def test_a_secret_by_reference_reaches_the_command_and_nothing_else(server: Serv
     """E-8: resolved at delivery; not in the stored command, the log of the server, or the store's file."""
     server.register("node-1", ssh_node)
     secret = "correct-horse-battery"
-    (server.credentials / "api-key").write_text(secret + "\n")
+    (server.credentials / "env").mkdir()
+    (server.credentials / "env" / "api-key").write_text(secret + "\n")
     result = server.send(
         "node-1", 'printf %s "$KEY" | sha256sum | cut -c1-64', env={"KEY": {"credential_ref": "api-key"}}
     ).json()
     assert result["output"] == hashlib.sha256(secret.encode()).hexdigest()
     server.stop()
     for path in server.folder.rglob("*"):
-        if path.is_file() and path.parent.name != "credentials":
+        if path.is_file() and server.credentials not in path.parents:
             assert secret.encode() not in path.read_bytes(), path
 
 

@@ -44,3 +44,14 @@ def test_a_huge_file_is_no_key(tmp_path: Path) -> None:
     (tmp_path / "huge").write_bytes(b"x" * 100_000)
     with pytest.raises(AuthFailed, match="larger than"):
         Credentials(tmp_path).load("huge")
+
+
+def test_a_command_can_read_values_and_never_a_key(tmp_path: Path) -> None:
+    """E-5, E-8: values for commands lie apart from what opens nodes."""
+    (tmp_path / "deploy").write_bytes(b"KEY")
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / "api-key").write_text("s3cret\n")
+    credentials = Credentials(tmp_path)
+    assert credentials.secret("api-key") == "s3cret"
+    with pytest.raises(AuthFailed, match="env/deploy"):
+        credentials.secret("deploy")
