@@ -7,7 +7,7 @@ from typing import Final
 from api.errors import bad_request
 from api.limits import MAX_JSON_DEPTH
 
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _SAME: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKET: Final = bytes(set(range(256)) - set(b"[]{}"))
 _OTHER_TYPES: Final = (b"yaml", b"octet-stream", b"text/")

@@ -45,7 +45,17 @@ def test_it_never_fails_otherwise(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"[" * 4_000_000, b"[]" * 2_000_000, b'"[' * 2_000_000, b'{"":' * 1_000_000, b'"\\' * 2_000_000]
+    "body",
+    [
+        b"[" * 4_000_000,
+        b"[]" * 2_000_000,
+        b'"[' * 2_000_000,
+        b'{"":' * 1_000_000,
+        b'"\\' * 2_000_000,
+        b"[" * 101 + b'\\"' * 2_000_000,
+        b"[" * 101 + b'"' + b'\\"' * 2_000_000,
+    ],
+    ids=["lists", "pairs", "texts", "objects", "backslashes", "escaped quotes", "an unfinished text"],
 )
 def test_a_hostile_body_costs_little(body: bytes) -> None:
     """A-4: bounded work, or the check would be the attack."""
