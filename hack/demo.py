@@ -36,10 +36,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="hack/run.sh", description=__doc__)
     parser.add_argument("--once", action="store_true", help="stop after the demonstration; exit 0 only if it worked")
     parser.add_argument("--port", type=int, default=3001, help="the server's port, another if it is taken")
+    parser.add_argument("--without-sshd", action="store_true", help="use asyncssh for the node, also where sshd is")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="vendetta-") as folder, contextlib.ExitStack() as stack:
         demo = Demo(Path(folder), free_port(arguments.port), free_port(2222), stack)
+        demo.node_options = ["--without-sshd"] if arguments.without_sshd else []
         try:
             worked = demo.show()
             if worked and not arguments.once:
@@ -57,6 +59,7 @@ class Demo:
         self.folder, self.port, self.node_port, self.stack = folder, port, node_port, stack
         self.url = f"http://127.0.0.1:{port}"
         self.events: list[str] = []
+        self.node_options: list[str] = []
 
     def show(self) -> bool:
         """All of it, in order; whether the command's output was right."""
@@ -104,7 +107,7 @@ class Demo:
         (self.folder / "demo-key.pub").write_bytes(key.export_public_key())
         node = [sys.executable, str(ROOT / "hack/throwaway_node.py"), "--dir", str(self.folder / "node")]
         node += ["--port", str(self.node_port), "--authorized-key", str(self.folder / "demo-key.pub")]
-        self.start(node, "node.log")
+        self.start([*node, *self.node_options], "node.log")
         wait_for(self.node_answers, log=self.folder / "node.log")
 
     def node_answers(self) -> bool:

@@ -7,10 +7,12 @@ It lives in the folder that it is given (home, host key, log) and dies with its 
 
 import argparse
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 
@@ -23,6 +25,7 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--authorized-key", type=Path, required=True)
+    parser.add_argument("--without-sshd", action="store_true", help="as on a machine that has none")
     arguments = parser.parse_args()
     home = arguments.dir / "home"
     home.mkdir(parents=True, exist_ok=True)
@@ -30,7 +33,7 @@ def main() -> None:
     host_key.touch(mode=0o600)
     host_key.write_bytes(asyncssh.generate_private_key("ssh-ed25519").export_private_key())
     sshd = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    if sshd:
+    if sshd and not arguments.without_sshd:
         serve_with_sshd(sshd, arguments, home, host_key)
     else:
         asyncio.run(serve_with_asyncssh(arguments, home, host_key))
@@ -56,11 +59,24 @@ def serve_with_sshd(sshd: str, arguments: argparse.Namespace, home: Path, host_k
     os.execv(sshd, [sshd, "-D", "-e", "-f", str(config)])
 
 
+async def copy(source: Any, sink: Any) -> None:
+    """Everything from one stream into another. Not its end: a channel has one end for both of its outputs."""
+    with contextlib.suppress(OSError, asyncssh.Error):
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+
+
+async def feed(source: Any, sink: asyncio.StreamWriter) -> None:
+    """Everything from the channel into a program, and then the end."""
+    await copy(source, sink)
+    sink.close()
+
+
 async def serve_with_asyncssh(arguments: argparse.Namespace, home: Path, host_key: Path) -> None:
     """Run each command with /bin/sh, its streams joined to the channel."""
 
     async def run(process: "asyncssh.SSHServerProcess[bytes]") -> None:
-        environment = {"HOME": str(home), "PATH": os.environ.get("PATH", "/usr/bin:/bin")}
         child = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
@@ -68,10 +84,15 @@ async def serve_with_asyncssh(arguments: argparse.Namespace, home: Path, host_ke
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment,
+            env={"HOME": str(home), "PATH": os.environ.get("PATH", "/usr/bin:/bin")},
             cwd=home,
         )
-        await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        feeding = asyncio.create_task(feed(process.stdin, child.stdin))
+        await asyncio.gather(copy(child.stdout, process.stdout), copy(child.stderr, process.stderr))
+        feeding.cancel()
         process.exit(await child.wait())
 
     server = await asyncssh.listen(
