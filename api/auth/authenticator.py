@@ -4,7 +4,6 @@ import hashlib
 import hmac
 from collections import OrderedDict
 from collections.abc import Sequence
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
 from api.auth import revocation, tickets
@@ -17,6 +16,7 @@ from controller.store.base import Store
 
 STATIC_NAME: Final = "static-admin"
 _REMEMBERED: Final = 1024
+_COOKIE: Final = tickets.COOKIE.encode()
 
 
 class Authenticator:
@@ -77,13 +77,20 @@ class Authenticator:
 
     def cookie(self, headers: Sequence[bytes]) -> Principal | None:
         """Whom the stream's cookie speaks for; None if there is none."""
-        jar: SimpleCookie = SimpleCookie()
-        try:
-            jar.load(b"; ".join(headers)[: 4 * MAX_LENGTH].decode("latin-1"))
-        except CookieError:
+        value = _stream_cookie(headers)
+        if value is None:
             return None
-        morsel = jar.get(tickets.COOKIE)
-        if morsel is None:
-            return None
+        if len(value) > MAX_LENGTH:
+            raise InvalidToken("malformed")
         now = self._clock.now()
-        return tickets.resume(morsel.value, self._path, secret=self._secret, store=self._store, now=now)
+        return tickets.resume(value.decode("latin-1"), self._path, secret=self._secret, store=self._store, now=now)
+
+
+def _stream_cookie(headers: Sequence[bytes]) -> bytes | None:
+    """The first cookie of that name (RFC 6265, 4.2.1); its value is never quoted."""
+    for header in headers:
+        for pair in header.split(b";"):
+            name, _, value = pair.partition(b"=")
+            if name.strip() == _COOKIE:
+                return value.strip()
+    return None

@@ -1,5 +1,6 @@
 """Auth on: bearer tokens, tickets, cookies, and who may read across origins (contract E-5, A-5, A-8)."""
 
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -181,6 +182,26 @@ async def test_a_cookie_ends_with_its_token(house: House) -> None:
     jti = verify(token, SECRET, house.clock.now()).token_id
     await house.context.store.write(revocation.record(jti or "", None))
     assert (await house.ask(kept, target="/ws")).status == 401
+
+
+async def test_the_streams_cookie_is_found_by_its_exact_name(house: House) -> None:
+    """E-5: among any others, in any number of headers, whatever those hold."""
+    first = await house.ask(target=f"/ws?ticket={house.ticket(house.token())}")
+    kept = first.headers["set-cookie"].partition(";")[0]
+    for around in ('a="x;b=\\";{};c=1', "=;;{}", "\xff=\xff; x{};{}", " {} ;vendetta_stream2=x"):
+        assert (await house.ask({"Cookie": around.replace("{}", kept)}, target="/ws")).body == b"alice"
+    assert (await house.ask([("Cookie", "a=1"), ("Cookie", kept)], target="/ws")).body == b"alice"
+    for wrong in ("x" + kept, kept.replace("stream", "Stream", 1), kept + "a" * 4096):
+        assert (await house.ask({"Cookie": wrong}, target="/ws")).status == 401
+
+
+async def test_a_hostile_cookie_costs_little(house: House) -> None:
+    """A-4: one pass over it, or the door itself would be the attack."""
+    begun = time.process_time()
+    for hostile in ('x="' + "\\" * 16_000 + '"', 'x="' + '\\"' * 30_000 + '"', ";" * 60_000):
+        for _ in range(5):
+            assert (await house.ask({"Cookie": hostile}, target="/ws")).status == 401
+    assert time.process_time() - begun < 1
 
 
 async def test_tickets_and_cookies_open_nothing_but_the_stream(house: House) -> None:
