@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Final
 
-from api.auth.tokens import InvalidToken
+from api.auth.principal import Principal
+from api.auth.tokens import LEEWAY, InvalidToken
 from controller.resources.meta import ObjectMeta
 from controller.resources.record import Record
 from controller.store.base import Create, Delete, Store
@@ -16,6 +17,19 @@ def check(store: Store, token_id: str) -> None:
     """Raise InvalidToken if the token was revoked."""
     if store.get(KIND, token_id) is not None:
         raise InvalidToken("revoked")
+
+
+def still_counts(principal: Principal | None, store: Store, now: datetime) -> bool:
+    """Whether the token that opened a stream still counts: no stream may outlive it. Without a token all do."""
+    if principal is None:
+        return True
+    if principal.expires is not None and principal.expires <= now.timestamp() - LEEWAY:
+        return False
+    try:
+        check(store, principal.token_id or "")
+    except InvalidToken:
+        return False
+    return True
 
 
 def record(token_id: str, expires: int | None, *, by: str = "") -> Create:

@@ -11,18 +11,23 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
+from api.auth.principal import Principal
+from api.auth.revocation import still_counts
 from api.context import Context
 from api.encoding import Encoder
 from api.errors import status_object, translate
 from api.kube.selection import Selection
 from api.messages import JSON, context_of
 from api.parameters import flag, number, text
+from api.routing import principal_of
 from api.waiting import first_of
 from controller.resources.meta import API_VERSION
 from controller.store.base import Change, ChangeType, Expired, Unavailable, Watch
 
 _BATCH: Final = 256
 _BOOKMARK_EVERY: Final = 60.0
+_PATIENCE: Final = 1.0
+"""Seconds after which a quiet watcher's token is looked at again."""
 _SHORTEST, _LONGEST = 1800, 3600
 
 
@@ -37,6 +42,7 @@ async def watch(request: Request, kind: str, selection: Selection, encoder: Enco
     marked = flag(request, "sendInitialEvents")
     events = Events(
         context=context,
+        principal=principal_of(request.scope),
         kind=kind,
         selection=selection,
         encoder=encoder,
@@ -56,6 +62,7 @@ class Events:
         self,
         *,
         context: Context,
+        principal: Principal,
         kind: str,
         selection: Selection,
         encoder: Encoder,
@@ -64,13 +71,13 @@ class Events:
         marked: bool,
     ) -> None:
         """`since` None: everything that is there comes first; `marked`: a bookmark tells where that ends."""
-        self._context, self._kind = context, kind
+        self._context, self._principal, self._kind = context, principal, kind
         self._selection, self._encoder = selection, encoder
         self._bookmarks, self._since, self._marked = bookmarks, since, marked
         self._told: dict[str, bool] = {}
 
     async def stream(self, seconds: float) -> AsyncIterator[bytes]:
-        """Events until the time is up, the server stops, or history is gone."""
+        """Events until the time is up, the token ends, the server stops, or history is gone."""
         store = self._context.store
         since = store.revision() if self._since is None else self._since
         present = self._present(since) if self._since is None else b""
@@ -94,14 +101,21 @@ class Events:
 
     async def _changes(self, cursor: Watch, seconds: float) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
-        end, stopping = loop.time() + seconds, self._context.stopping
+        stopping, end, bookmark = self._context.stopping, loop.time() + seconds, loop.time() + _BOOKMARK_EVERY
         while not stopping.is_set() and (left := end - loop.time()) > 0:
-            patience = min(left, _BOOKMARK_EVERY) if self._bookmarks else left
-            batch = await self._batch(cursor, patience)
+            batch = await self._batch(cursor, min(left, _PATIENCE))
+            if not self._caller_counts():
+                return
             if batch:
                 yield b"".join(self._events(batch))
-            elif self._bookmarks:
+            elif self._bookmarks and loop.time() >= min(bookmark, end):
                 yield self._bookmark(cursor.revision)
+            else:
+                continue
+            bookmark = loop.time() + _BOOKMARK_EVERY
+
+    def _caller_counts(self) -> bool:
+        return still_counts(self._principal, self._context.store, self._context.clock.now())
 
     async def _batch(self, cursor: Watch, timeout: float) -> Iterable[Change]:
         """The next changes; none when the time is up or the server stops."""

@@ -16,7 +16,6 @@ import structlog
 
 from api.auth import revocation
 from api.auth.principal import Principal
-from api.auth.tokens import LEEWAY, InvalidToken
 from api.stream.client import Client, Kind, Lane
 from api.stream.events import Encoder, Event
 from api.stream.log import EventLog, Lagged
@@ -113,21 +112,11 @@ class Broadcaster:
         loop, step = asyncio.get_running_loop(), min(1.0, self.ping_period / 4)
         while True:
             await asyncio.sleep(step)
-            now, wall = loop.time(), self._clock.now().timestamp()
+            now, wall = loop.time(), self._clock.now()
             for client in tuple(self._clients):
-                if client.principal is not None and not self._may_stay(client.principal, wall):
+                if not revocation.still_counts(client.principal, self._store, wall):
                     client.end()
                 self._look_at(client, now)
-
-    def _may_stay(self, principal: Principal, now: float) -> bool:
-        """Whether the token that opened the stream still counts: a stream must not outlive it."""
-        if principal.expires is not None and principal.expires <= now - LEEWAY:
-            return False
-        try:
-            revocation.check(self._store, principal.token_id or "")
-        except InvalidToken:
-            return False
-        return True
 
     def _look_at(self, client: Client, now: float) -> None:
         since = client.sending_since

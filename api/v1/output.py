@@ -8,9 +8,11 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from api.auth.revocation import still_counts
 from api.context import Context
 from api.messages import admission_of, context_of
 from api.parameters import flag, number, text
+from api.routing import principal_of
 from api.v1.views import LogChunkView
 from api.waiting import first_of
 from controller.resources.command import Command
@@ -19,16 +21,16 @@ from controller.store.base import Chunk, Expired, Stream
 
 RAW, NDJSON, EVENTS = "application/octet-stream", "application/x-ndjson", "text/event-stream"
 _PIECE: Final = 256 * 1024
-_PATIENCE: Final = 30.0
-"""Seconds after which a follower looks again without having been woken."""
+_PATIENCE: Final = 1.0
+"""Seconds after which a follower looks again without having been woken, at its token, too."""
 
 
 async def get_logs(request: Request) -> Response:
-    """The output from `offset` in the chosen view; with `follow`, until the command has ended and all is sent."""
+    """The output from `offset` in the chosen view; with `follow`, until the command or the token has ended."""
     command = admission_of(request).commands.get(request.path_params["id"])
     chosen = text(request, "stream")
     stream = None if chosen in {None, "all"} else cast("Stream", chosen)
-    chunks = _chunks(context_of(request), command, stream, number(request, "offset"), follow=flag(request, "follow"))
+    chunks = _chunks(request, command, stream, number(request, "offset"), follow=flag(request, "follow"))
     media = _negotiate(request.headers.get("accept", ""))
     headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", "Vary": "Accept"}
     return StreamingResponse(_encoded(chunks, media), media_type=media, headers=headers)
@@ -65,20 +67,28 @@ def _view(chunk: Chunk) -> LogChunkView:
 
 
 async def _chunks(
-    context: Context, command: Command, stream: Stream | None, offset: int, *, follow: bool
+    request: Request, command: Command, stream: Stream | None, offset: int, *, follow: bool
 ) -> AsyncIterator[Chunk]:
     """Chunks in order. Whether the command has ended is asked before reading, so that nothing is missed."""
+    context = context_of(request)
     store = context.store
     while True:
         ended = _ended(context, command)
         seen = sum(store.output_sizes(command.uid))
         while chunks := await store.read_output(command.uid, stream=stream, offset=offset, limit=_PIECE):
+            if follow and not _caller_counts(request):
+                return
             for chunk in chunks:
                 yield chunk
                 offset = (chunk.position if stream is None else chunk.offset) + len(chunk.data)
-        if ended or not follow or context.stopping.is_set():
+        if ended or not follow or context.stopping.is_set() or not _caller_counts(request):
             return
         await _news(context, command, seen)
+
+
+def _caller_counts(request: Request) -> bool:
+    context = context_of(request)
+    return still_counts(principal_of(request.scope), context.store, context.clock.now())
 
 
 def _ended(context: Context, command: Command) -> bool:

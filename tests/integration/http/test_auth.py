@@ -120,6 +120,19 @@ def test_a_stream_does_not_outlive_its_token(live: Live) -> None:
         assert client.frame() is None
 
 
+@pytest.mark.parametrize("target", ["/apis/vendetta.dev/v1/nodes?watch=1", "/api/v1/commands/{id}/logs?follow=1"])
+def test_no_other_stream_outlives_its_token_either(live: Live, target: str) -> None:
+    """E-5: watches and followed output end like the event stream, though nothing happens on them."""
+    httpx2.post(f"{live.url}/api/v1/nodes", json={"id": "agent-3"}, headers=ADMIN)
+    sent = httpx2.post(f"{live.url}/api/v1/nodes/agent-3/commands?wait=0", json={"action": "true"}, headers=ADMIN)
+    made = make(live, "viewer")
+    url = live.url + target.replace("{id}", sent.json()["id"])
+    with httpx2.stream("GET", url, headers=bearer(made), timeout=5) as stream:
+        assert stream.status_code == 200
+        assert httpx2.delete(f"{live.url}/api/v1/tokens/{made['id']}", headers=ADMIN).status_code == 204
+        stream.read()
+
+
 def test_a_ticket_is_for_the_streams_path(live: Live) -> None:
     """E-5: bound to the path."""
     asked = httpx2.post(f"{live.url}/api/v1/stream-tickets", json={"path": "/metrics"}, headers=ADMIN)
