@@ -10,9 +10,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from controller.admission.results import REPORTED
 from controller.resources.command import CommandParams, EnvName, SecretRef
-from controller.resources.meta import Labels
-from controller.resources.node import CredentialRef, Service, TransportSpec
-from controller.resources.types import Integral, Nanoseconds, Port, Scalar, Text, Timestamp
+from controller.resources.meta import MAX_ENTRIES, Annotations, Labels, check_size
+from controller.resources.node import Capabilities, CredentialRef, Service, Services, TransportSpec
+from controller.resources.types import Integral, Line, Nanoseconds, Port, Text, Timestamp
 
 NodeId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 CommandId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
@@ -79,39 +79,31 @@ def _keys_are_ids(services: dict[str, FlatService]) -> dict[str, FlatService]:
     return services
 
 
-def _unique_ids(services: tuple[Service, ...]) -> tuple[Service, ...]:
-    if len({s.id for s in services}) != len(services):
-        raise ValueError("two services have the same id")
-    return services
-
-
-CapabilityMap = dict[Text, Scalar]
-CapabilityNames = Annotated[tuple[Text, ...], Field(max_length=1024)]
-ServiceMap = Annotated[dict[ServiceId, FlatService], AfterValidator(_keys_are_ids)]
-ServiceList = Annotated[tuple[Service, ...], AfterValidator(_unique_ids)]
+CapabilityNames = Annotated[tuple[Text, ...], Field(max_length=MAX_ENTRIES)]
+ServiceMap = Annotated[dict[ServiceId, FlatService], Field(max_length=MAX_ENTRIES), AfterValidator(_keys_are_ids)]
 
 
 class NodeFields(Body):
     """What may be said of a node. A field left out stays as it is; null clears it."""
 
-    name: Annotated[Text, Field(max_length=255)] | None = None
+    name: Annotated[Line, Field(max_length=255)] | None = None
     """A name for people."""
-    provider: Annotated[Text, Field(max_length=63)] | None = None
+    provider: Annotated[Line, Field(max_length=63)] | None = None
     """What kind of machine it is: docker, lxc, qemu, ssh, …"""
     status: Literal["active", "inactive", "unreachable", "draining", "unknown"] | None = None
     """The intent: `active`, or `inactive` for cordoned. The others are observations and change nothing."""
-    address: Annotated[Text, Field(max_length=255)] | None = None
+    address: Annotated[Line, Field(max_length=255)] | None = None
     """Host name or IP address."""
     port: Port | None = None
     """The port its transport connects to."""
     labels: Labels | None = None
     """For selecting, in Kubernetes' label syntax."""
-    capabilities: CapabilityMap | CapabilityNames | None = None
-    """What the node can do: a map, or a list of names."""
-    services: ServiceMap | ServiceList | None = None
-    """Services that run on it: a map by id, or a list."""
-    metadata: dict[Text, Text] | None = None
-    """Free-form notes."""
+    capabilities: Capabilities | CapabilityNames | None = None
+    """What the node can do: a map, or a list of names; at most 256."""
+    services: ServiceMap | Services | None = None
+    """Services that run on it: a map by id, or a list; at most 256."""
+    metadata: Annotated[Annotations, AfterValidator(check_size)] | None = None
+    """Free-form notes: at most 256, and 256 KiB together."""
     transport: FlatTransport | None = None
     """How it is reached."""
     transports: tuple[FlatTransport, ...] | None = None
@@ -165,7 +157,7 @@ class CommandRequest(Body):
     """The caller's own id: the same request under the same id is done once."""
     labels: Labels = Field(default_factory=dict)
     """For selecting."""
-    metadata: dict[Text, Text] = Field(default_factory=dict)
+    metadata: Annotations = Field(default_factory=dict)
     """Free-form notes."""
 
 
@@ -173,8 +165,8 @@ class Heartbeat(Body):
     """A node says that it is there. `status` is taken note of and changes nothing."""
 
     status: Text | None = None
-    services: ServiceMap | ServiceList | None = None
-    capabilities: CapabilityMap | CapabilityNames | None = None
+    services: ServiceMap | Services | None = None
+    capabilities: Capabilities | CapabilityNames | None = None
 
 
 class TrustRequest(Body):

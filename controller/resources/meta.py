@@ -12,6 +12,10 @@ VERSION = "v1"
 API_VERSION = f"{GROUP}/{VERSION}"
 LAST_APPLIED = f"{GROUP}/last-applied-configuration"
 
+MAX_ENTRIES = 256
+"""How many labels, annotations, capabilities and services an object may have, of each."""
+_MAX_ANNOTATIONS = 256 * 1024
+
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 _LABEL_NAME = re.compile(_NAME)
 _DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -44,10 +48,23 @@ _LABELS_SCHEMA = {
     "type": "object",
     "propertyNames": {"pattern": rf"^(?:{_DNS_LABEL}(?:\.{_DNS_LABEL})*/)?{_NAME}$", "maxLength": 317},
     "additionalProperties": {"type": "string", "pattern": rf"^(?:{_NAME})?$"},
+    "maxProperties": MAX_ENTRIES,
 }
 
-Labels = Annotated[dict[str, str], AfterValidator(_labels), WithJsonSchema(_LABELS_SCHEMA)]
-"""String to string, in Kubernetes' label syntax."""
+Labels = Annotated[
+    dict[str, str], Field(max_length=MAX_ENTRIES), AfterValidator(_labels), WithJsonSchema(_LABELS_SCHEMA)
+]
+"""String to string, in Kubernetes' label syntax; at most 256 of them."""
+
+Annotations = Annotated[dict[Text, Text], Field(max_length=MAX_ENTRIES)]
+"""Free-form notes; at most 256 of them. A node's hold at most 256 KiB together (see `check_size`)."""
+
+
+def check_size(annotations: dict[str, str]) -> dict[str, str]:
+    """Return them. Raises ValueError if keys and values together are larger than 256 KiB, as in Kubernetes."""
+    if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > _MAX_ANNOTATIONS:
+        raise ValueError("annotations are larger than 256 KiB together")
+    return annotations
 
 
 class OwnerReference(Model):
@@ -72,7 +89,7 @@ class ObjectMeta(Model):
     """Unique over all time."""
     labels: Labels = Field(default_factory=dict)
     """For selecting."""
-    annotations: dict[Text, Text] = Field(default_factory=dict)
+    annotations: Annotations = Field(default_factory=dict)
     """Free-form notes, not for selecting."""
     generation: Annotated[int, Field(ge=0, le=2**63 - 1), Integral] = 0
     """Counts changes of the spec."""

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from controller.resources.conditions import Condition
-from controller.resources.meta import Resource
-from controller.resources.types import Integral, Model, Name, Nanoseconds, Port, Scalar, Text, Timestamp
+from controller.resources.meta import MAX_ENTRIES, ObjectMeta, Resource, check_size
+from controller.resources.types import Integral, Line, Model, Name, Nanoseconds, Port, Scalar, Text, Timestamp
 
 NodePhase = Literal["active", "inactive", "unreachable", "draining", "unknown"]
 
@@ -32,9 +32,9 @@ class TransportSpec(Model):
 
     type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
     """`ssh`, `http`, `websocket`, or the name of a plugin."""
-    user: Annotated[Text, Field(max_length=255)] | None = None
+    user: Annotated[Line, Field(max_length=255)] | None = None
     """The login on the node."""
-    address: Annotated[Text, Field(max_length=255)] | None = None
+    address: Annotated[Line, Field(max_length=255)] | None = None
     """Where this transport connects, when it is not the node's address."""
     port: Port | None = None
     """The port this transport connects to, when it is not the node's port."""
@@ -89,23 +89,27 @@ def _unique_services(services: tuple[Service, ...]) -> tuple[Service, ...]:
     return services
 
 
+Capabilities = Annotated[dict[Text, Scalar], Field(max_length=MAX_ENTRIES)]
+Services = Annotated[tuple[Service, ...], Field(max_length=MAX_ENTRIES), AfterValidator(_unique_services)]
+
+
 class NodeSpec(Model):
     """What somebody wants to be true of a node."""
 
-    display_name: Annotated[Text, Field(max_length=255)] = ""
+    display_name: Annotated[Line, Field(max_length=255)] = ""
     """A name for people."""
-    provider: Annotated[Text, Field(max_length=63)] = ""
+    provider: Annotated[Line, Field(max_length=63)] = ""
     """What kind of machine it is: docker, lxc, qemu, ssh, …"""
-    address: Annotated[Text, Field(max_length=255)] = ""
+    address: Annotated[Line, Field(max_length=255)] = ""
     """Host name or IP address."""
     port: Port | None = None
     """The port its transport connects to."""
     unschedulable: bool = False
     """Cordoned: nothing new is delivered."""
-    capabilities: dict[Text, Scalar] = Field(default_factory=dict)
-    """What the node can do."""
-    services: Annotated[tuple[Service, ...], AfterValidator(_unique_services)] = ()
-    """Services that are known to run on it."""
+    capabilities: Capabilities = Field(default_factory=dict)
+    """What the node can do; at most 256 entries."""
+    services: Services = ()
+    """Services that are known to run on it; at most 256."""
     transport: TransportSpec | None = None
     """How it is reached."""
     transports: tuple[TransportSpec, ...] = ()
@@ -148,10 +152,16 @@ class NodeStatus(Model):
     """Ready, Reachable, HostKeyTrusted."""
 
 
+def _bounded(meta: ObjectMeta) -> ObjectMeta:
+    check_size(meta.annotations)
+    return meta
+
+
 class Node(Resource):
-    """A machine that commands run on."""
+    """A machine that commands run on. Its annotations hold at most 256 KiB together."""
 
     kind: Literal["Node"] = "Node"
+    metadata: Annotated[ObjectMeta, AfterValidator(_bounded)] = Field(default_factory=ObjectMeta)
     spec: NodeSpec = Field(default_factory=NodeSpec)
     """What somebody wants to be true."""
     status: NodeStatus = Field(default_factory=NodeStatus)

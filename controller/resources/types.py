@@ -18,10 +18,18 @@ from pydantic.alias_generators import to_camel
 
 from controller.duration import format_duration, parse_duration
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
 
 def _no_nul(text: str) -> str:
     if "\x00" in text:
         raise ValueError("a NUL character is not allowed")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("a control character is not allowed")
     return text
 
 
@@ -67,6 +75,9 @@ COMMAND_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 Text = Annotated[str, AfterValidator(_no_nul), Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})]
 """Any text without NUL."""
+
+Line = Annotated[str, AfterValidator(_one_line), Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f]*$"})]
+"""Text without control characters: what names and addresses are."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 """The name of a resource; the scheme narrows it by kind."""

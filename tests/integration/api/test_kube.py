@@ -345,3 +345,33 @@ async def test_discovery_tells_what_there_is(api: API, path: str) -> None:
         ("nodes", "Node", False),
         ("commands", "Command", False),
     ]
+
+
+@pytest.mark.parametrize("field", ["displayName", "provider", "address"])
+async def test_names_and_addresses_hold_no_control_characters(api: API, field: str) -> None:
+    """B-1: they get into logs, terminals and metrics."""
+    response = await api.client.post(f"{ROOT}/nodes", json=node(**{field: "a\nb"}))
+    assert response.status_code == 422
+    assert f"spec.{field}: a control character" in response.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("metadata.labels", {f"key{n}": "x" for n in range(257)}),
+        ("metadata.annotations", {f"key{n}": "x" for n in range(257)}),
+        ("metadata.annotations", {"a": "x" * 262_144}),
+        ("spec.capabilities", {f"key{n}": True for n in range(257)}),
+        ("spec.services", [{"id": f"id{n}"} for n in range(257)]),
+    ],
+)
+async def test_a_nodes_maps_are_bounded(api: API, field: str, value: Any) -> None:
+    """A-4: at most 256 entries each, and 256 KiB of annotations; the answer names the field."""
+    await create(api, node())
+    part, _, name = field.partition(".")
+    patched = await api.client.patch(f"{ROOT}/nodes/n1", content=json.dumps({part: {name: value}}), headers=MERGE)
+    wrong = node("n2")
+    wrong[part][name] = value
+    for response in (patched, await api.client.post(f"{ROOT}/nodes", json=wrong)):
+        assert response.status_code == 422
+        assert name in response.json()["message"]

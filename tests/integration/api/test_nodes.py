@@ -406,3 +406,47 @@ async def test_an_unchanged_node_is_not_sent_twice(api: API) -> None:
     tag = (await api.client.get("/api/v1/nodes/node-1")).headers["etag"]
     response = await api.client.get("/api/v1/nodes/node-1", headers={"If-None-Match": tag})
     assert (response.status_code, response.content) == (304, b"")
+
+
+@pytest.mark.parametrize("character", ["\n", "\x00", "\x1b", "\x7f"])
+@pytest.mark.parametrize("field", ["name", "provider", "address", "transport.user", "transport.address"])
+async def test_names_and_addresses_hold_no_control_characters(api: API, field: str, character: str) -> None:
+    """B-1: they get into logs, terminals and metrics."""
+    name, _, inner = field.partition(".")
+    value = {"type": "ssh", inner: f"a{character}b"} if inner else f"a{character}b"
+    response = await api.client.post("/api/v1/nodes", json={"id": "n", name: value})
+    assert response.status_code == 400
+    assert f"{field}: a control character" in response.json()["error"]["message"]
+
+
+MANY = {f"key{n}": "x" for n in range(257)}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("labels", MANY),
+        ("metadata", MANY),
+        ("metadata", {"a": "x" * 200_000, "b": "\u20ac" * 30_000}),
+        ("capabilities", MANY),
+        ("capabilities", list(MANY)),
+        ("services", {key: {} for key in MANY}),
+        ("services", [{"id": key} for key in MANY]),
+    ],
+)
+async def test_a_nodes_maps_are_bounded(api: API, field: str, value: Any) -> None:
+    """A-4: at most 256 entries each, and 256 KiB of notes; the answer names the field."""
+    await api.node("n")
+    for method, url in (("POST", "/api/v1/nodes"), ("PUT", "/api/v1/nodes/n"), ("PATCH", "/api/v1/nodes/n")):
+        response = await api.client.request(method, url, json={"id": "n", field: value})
+        assert response.status_code == 400, response.text[:300]
+        assert f"{field}:" in response.json()["error"]["message"]
+    if field in {"capabilities", "services"}:
+        assert (await api.client.post("/api/v1/nodes/n/heartbeat", json={field: value})).status_code == 400
+
+
+async def test_a_patch_cannot_grow_a_map_beyond_its_bound(api: API) -> None:
+    """A-4: the bound is on what comes out."""
+    await api.node("n", metadata=dict(list(MANY.items())[:256]))
+    response = await api.client.patch("/api/v1/nodes/n", json={"metadata": {"more": "x"}})
+    assert response.status_code == 400

@@ -14,6 +14,7 @@ from controller.resources.meta import ObjectMeta
 from controller.resources.node import Check, HTTPCheck, Node, NodeSpec, NodeStatus, Service, TransportSpec
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)
+LINES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=20)
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 LABELS = st.dictionaries(
     st.from_regex(r"([a-z]{1,5}/)?[A-Za-z0-9]{1,8}", fullmatch=True), st.from_regex(r"[a-z0-9]{0,8}", fullmatch=True)
@@ -24,7 +25,7 @@ SCALARS = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan
 TRANSPORTS = st.builds(
     TransportSpec,
     type=st.sampled_from(["ssh", "http", "websocket"]),
-    user=st.none() | TEXTS,
+    user=st.none() | LINES,
     port=PORTS,
     credential_ref=st.none() | NAMES,
     host_key_policy=st.sampled_from([None, "strict", "accept-new", "insecure"]),
@@ -64,9 +65,9 @@ def nodes(draw: st.DrawFn) -> Node:
     listed = draw(st.booleans())
     cordoned = draw(st.booleans())
     spec = NodeSpec(
-        display_name=draw(TEXTS),
-        provider=draw(TEXTS),
-        address=draw(TEXTS),
+        display_name=draw(LINES),
+        provider=draw(LINES),
+        address=draw(LINES),
         port=draw(PORTS),
         unschedulable=cordoned,
         capabilities=draw(st.dictionaries(TEXTS, SCALARS, max_size=3)),
