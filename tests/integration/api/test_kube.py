@@ -350,7 +350,7 @@ async def test_discovery_tells_what_there_is(api: API, path: str) -> None:
 @pytest.mark.parametrize("field", ["displayName", "provider", "address"])
 async def test_names_and_addresses_hold_no_control_characters(api: API, field: str) -> None:
     """B-1: they get into logs, terminals and metrics."""
-    response = await api.client.post(f"{ROOT}/nodes", json=node(**{field: "a\nb"}))
+    response = await api.client.post(f"{ROOT}/nodes", json=node("n1", None, **{field: "a\nb"}))
     assert response.status_code == 422
     assert f"spec.{field}: a control character" in response.json()["message"]
 
