@@ -20,6 +20,8 @@ INITIAL_STATE: Final = "initial_state"
 RESYNC: Final = "resync"
 DOCUMENTED: Final = frozenset({NODE_REGISTERED, NODE_UPDATED, NODE_UNREGISTERED, COMMAND_RESULT})
 """What a client gets that does not ask for anything else."""
+KNOWN: Final = DOCUMENTED | {INITIAL_STATE, RESYNC}
+"""Every type there is. The last two come to everybody, asked for or not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from api.errors import bad_request
-from api.stream.events import DOCUMENTED
+from api.stream.events import DOCUMENTED, KNOWN
 
 _TYPES: Final = re.compile(r"[a-z_]{1,64}(?:,[a-z_]{1,64}){0,31}")
 _MAX_ID: Final = 128
@@ -17,7 +17,10 @@ def wanted_types(text: str | None) -> frozenset[str]:
         return DOCUMENTED
     if not _TYPES.fullmatch(text):
         raise bad_request("types is a list of event types with commas between: types=node_updated,command_result")
-    return frozenset(text.split(","))
+    types = frozenset(text.split(","))
+    if unknown := sorted(types - KNOWN):
+        raise bad_request(f"types: there is no {', '.join(unknown[:3])}; there are {', '.join(sorted(KNOWN))}")
+    return types
 
 
 def last_event_id(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:

@@ -14,12 +14,15 @@ from api.errors import APIError, forbidden
 from api.parameters import Parameter, text
 from api.refusal import refuse
 from api.routing import Operation, Path, principal_of
+from api.stream.events import DOCUMENTED
 from api.stream.query import last_event_id, wanted_types
 from api.stream.sse import EventStream
 from api.stream.websocket import EventSocket
 
 _PARAMETERS: Final = (
-    Parameter(name="types", description="Event types, with commas between; default: those documented."),
+    Parameter(
+        name="types", description=f"Event types, with commas between: {', '.join(sorted(DOCUMENTED))}; default: all."
+    ),
     Parameter(name="last_event_id", description="The id of the last event seen, where no header can be set."),
     Parameter(name="ticket", description="A stream ticket, where no header can be set."),
     Parameter(name="Last-Event-ID", description="The id of the last event seen.", where="header"),

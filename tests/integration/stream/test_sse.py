@@ -102,6 +102,17 @@ def test_types_are_chosen(live: Live) -> None:
     assert httpx2.get(f"{live.url}/ws?types=Bad-Type").status_code == 400
 
 
+def test_a_type_that_there_is_not_is_refused_with_those_that_there_are(live: Live) -> None:
+    """E-3: or a client with a slip of the pen would wait for ever."""
+    with httpx2.stream("GET", f"{live.url}/ws?types=node_updated,zz") as answer:
+        assert answer.status_code == 400
+        answer.read()
+    for known in ("zz", "command_result", "node_registered", "node_unregistered", "node_updated"):
+        assert known in answer.json()["error"]["message"]
+    with SSE(live.port, "/ws?types=initial_state,node_updated") as client:
+        assert client.event()["type"] == "initial_state"
+
+
 def test_a_quiet_stream_has_a_heartbeat(live: Live) -> None:
     """A-8: a comment each ping_period, which is no event."""
     with SSE(live.port) as client:
