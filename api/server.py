@@ -21,6 +21,7 @@ import structlog
 import uvloop
 
 from api.app import build_app
+from api.auth.peer import parse_address
 from api.context import Context
 from api.http import Server, configure, listen
 from api.layers import wrap
@@ -79,7 +80,7 @@ async def _serve(settings: Settings, source: Path | None, listener: socket.socke
         stack.push_async_callback(_cancel, asyncio.create_task(context.broadcaster.run(), name="stream"))
         await context.controllers.start()
         stack.push_async_callback(context.controllers.aclose)
-        _warn(settings)
+        _warn(settings, host)
         _tune()
         log.info("serving", host=host, port=port, store=settings.registry.provider, config=str(source or "defaults"))
         await Server(configure(app, settings), context.stopping).serve([listener])
@@ -155,13 +156,16 @@ def _listen(settings: Settings) -> socket.socket:
         ) from error
 
 
-def _warn(settings: Settings) -> None:
+def _warn(settings: Settings, host: str) -> None:
+    """Say who gets in while auth is off; `host` is the address listened on."""
     if settings.auth.enabled:
         return
     if settings.auth.allow_insecure_remote:
         log.warning("authentication is off and remote callers are admitted: whoever reaches the port owns the fleet")
     else:
-        log.warning("authentication is off: only callers on this machine are admitted; set auth.enabled for others")
+        log.warning("authentication is off: only loopback callers are admitted; set auth.enabled for others")
+        if (address := parse_address(host)) and not (address.is_loopback or address.is_unspecified):
+            log.warning("nobody is admitted at this server.host: use 127.0.0.1, or set auth.enabled", host=host)
 
 
 def _tune() -> None:

@@ -1,6 +1,6 @@
 """The door while auth is off, the documented default: safe on a laptop (contract E-6).
 
-Only callers on this machine get in. And no web page does, wherever its browser runs: `Host` must be this
+Only callers over the loopback address get in. And no web page does, wherever its browser runs: `Host` must be this
 server's (or a page could rebind its own name to this address), and `Origin`, if any, its own.
 """
 
@@ -18,7 +18,7 @@ from api.errors import forbidden
 from controller.settings import Settings
 
 REMOTE: Final = (
-    "authentication is off, so that only callers on this machine are let in: "
+    "authentication is off, so that only callers over the loopback address (127.0.0.1, ::1) are let in: "
     "set auth.enabled: true and use a token, or set auth.allow_insecure_remote: true to let anybody in"
 )
 _HOST: Final = (

@@ -35,6 +35,7 @@ async def test_remote_callers_are_refused_with_both_ways_out(address: str) -> No
     assert answer.status == 403
     assert b"auth.enabled" in answer.body
     assert b"auth.allow_insecure_remote: true" in answer.body
+    assert b"over the loopback address" in answer.body
 
 
 @pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/health/"])
