@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.messages import JSON
+from api.messages import JSON, answer
 from api.openapi import document
 from api.routing import Operation, Path
 
@@ -36,6 +36,35 @@ _POLICY: Final = "; ".join(
 )
 
 
+async def _root(_request: Request) -> Response:
+    """Where to go on from the bare address."""
+    return answer(_PLACES)
+
+
+_PLACES: Final = {"docs": "/docs", "openapi": "/openapi.json", "health": "/health"}
+_ROOT: Final = Path(
+    template="/",
+    tag="documentation",
+    operations={
+        "GET": Operation(
+            handler=_root,
+            summary="Where to go on from here",
+            responses={
+                200: (
+                    "Paths of this server.",
+                    {
+                        "type": "object",
+                        "required": [*_PLACES],
+                        "properties": {name: {"const": path} for name, path in _PLACES.items()},
+                    },
+                    JSON,
+                )
+            },
+        )
+    },
+)
+
+
 def documented(paths: Iterable[Path], *, version: str, auth: bool) -> tuple[Path, ...]:
     """The paths, and those that describe them all."""
     described: list[Path] = []
@@ -46,10 +75,11 @@ def documented(paths: Iterable[Path], *, version: str, auth: bool) -> tuple[Path
 
     async def page(_request: Request) -> Response:
         """The same for people."""
-        headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
-        return Response(html, media_type="text/html", headers=headers)
+        return Response(html, media_type="text/html", headers={"Content-Security-Policy": _POLICY})
 
     described += paths
+    if all(path.template != "/" for path in described):  # the event stream may be there
+        described.append(_ROOT)
     described += [
         Path(
             template="/openapi.json",

@@ -57,6 +57,21 @@ async def test_the_page_needs_nothing_from_elsewhere(api: API) -> None:
     assert "/api/v1/nodes/{id}/commands" in page.text
 
 
+async def test_the_root_says_where_to_go_on(api: API) -> None:
+    """Whoever opens the bare address finds the rest; each of these is there."""
+    told = (await api.client.get("/")).json()
+    assert told == {"docs": "/docs", "openapi": "/openapi.json", "health": "/health"}
+    known = (await api.client.get("/openapi.json")).json()["paths"]
+    assert {"/", *told.values()} <= known.keys()
+
+
+async def test_a_stream_at_the_root_has_it_for_itself() -> None:
+    """A-8: websocket.path may be any path that is free."""
+    async with running(Settings.model_validate({"websocket": {"path": "/"}})) as api:
+        (at_root,) = [path for path in paths(api.context) if path.template == "/"]
+        assert at_root.tag == "events"
+
+
 async def test_answers_are_what_the_document_says(api: API) -> None:
     """B-4, B-5, C-6, D-1: every field told is described, with its type."""
     await api.node(labels={"a": "b"}, services=[{"id": "web", "port": 80}], transport={"type": "ssh"})

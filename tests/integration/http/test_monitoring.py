@@ -140,3 +140,10 @@ def test_promtool_finds_nothing_to_complain_about(live: Live) -> None:
     text = httpx2.get(f"{live.url}/metrics/prometheus").text
     found = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout + found.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/health", "/api/v1/nodes"])
+def test_no_header_is_told_twice(live: Live, path: str) -> None:
+    """B-10: two of a kind are one too many, even where they agree."""
+    names = [name.lower() for name, _ in httpx2.get(live.url + path).headers.multi_items()]
+    assert len(set(names)) == len(names)
