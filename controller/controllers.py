@@ -73,6 +73,7 @@ class Controllers:
             clock=clock,
         )
         self._observations = Observations()
+        self._pins: dict[str, str] = {}
         self._lanes = Lanes(settings.controller.node_concurrency)
         self._dispatcher = Dispatcher(
             store=store,
@@ -184,8 +185,7 @@ class Controllers:
             case Command():
                 self._heard_command(obj, there=there)
             case Record(kind="HostKeyPin"):
-                for uid in self._dispatcher.retry_refused():
-                    self._prober.soon(uid)
+                self._heard_pin(obj)
             case _:
                 pass
 
@@ -196,14 +196,24 @@ class Controllers:
         if not there or node.status.observed_generation != node.metadata.generation:
             self._wake_commands(node.name)
 
+    def _heard_pin(self, pin: Record) -> None:
+        """A key was pinned or accepted: what was refused may be let in now. A resync is no news."""
+        if self._pins.get(pin.name) == pin.metadata.resource_version:
+            return
+        self._pins[pin.name] = pin.metadata.resource_version
+        for uid in self._dispatcher.retry_refused():
+            self._prober.soon(uid)
+
     def _heard_command(self, command: Command, *, there: bool) -> None:
         news = not self._lanes.knows(command) or command.status.observed_generation != command.metadata.generation
         moved_up = self._lanes.update(command, there=there)
         if moved_up is not None:
             self._commands.queue.add(moved_up)
-        if there and command.ended:
+        if not there:
+            self._janitor.forget(command)
+        elif command.ended:
             self._janitor.note(command)
-        elif there and news:
+        elif news:
             self._commands.queue.add(command.name)
 
     def _link_changed(self, node: str) -> None:

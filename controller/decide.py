@@ -8,6 +8,7 @@ just now, or why it said nothing. The rules, from the run protocol (docs/referen
 * Before the *start point* (the claim on the node) everything may be tried again; after it, nothing is ever started.
 * A start that was sent and not answered may have arrived. Absent on the same boot: send it again, the claim admits
   one. Absent on another boot: the claim may have died with the page cache, so the outcome is unknown.
+* A start that was not answered is made to lose, by a cancel, once its time is over: it must not run an hour late.
 * What cannot be known is `unknown`, never success and never a second run.
 """
 
@@ -28,8 +29,8 @@ class Sent(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the store says. Times are wall time; `deliver_by` ends waiting for the node before the claim, and
-    `lost_by` ends waiting for it afterwards.
+    """What the store says. Times are wall time; `deliver_by` is when nothing is sent any more, and `lost_by` ends
+    waiting for a node that was sent something.
     """
 
     sent: Sent
@@ -41,6 +42,8 @@ class Known:
     """Cordon, freeze and the node's concurrency permit sending it now."""
     held_by: str = "Queued"
     """Why it is not admitted."""
+    moved: bool = False
+    """The node is reached at another place, or shows another host key, than when it was sent something."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +100,7 @@ def decide(known: Known, seen: Seen, now: datetime) -> Step:
     if known.sent is Sent.NEVER:
         return _before_sending(known, seen, now)
     if isinstance(seen, Answer):
-        return _answered(known, seen)
+        return _answered(known, seen, now)
     if isinstance(seen, Silence):
         return _silent(known, seen, now)
     return Step(do=Do.ASK, phase="running" if known.sent is Sent.CLAIMED else "pending", reason="Reattaching")
@@ -117,10 +120,12 @@ def _before_sending(known: Known, seen: Seen, now: datetime) -> Step:
     return Step(do=Do.SEND, phase="pending", reason="Queued")
 
 
-def _answered(known: Known, seen: Answer) -> Step:
+def _answered(known: Known, seen: Answer, now: datetime) -> Step:
     match seen.state:
         case RunState.DONE:
             return _finished(seen)
+        case RunState.TOMBSTONE if not known.cancel:
+            return Step(do=Do.FINISH, phase="timeout", reason="DeliveryTimeout", certainty="confirmed")
         case RunState.TOMBSTONE:
             return Step(do=Do.FINISH, phase="cancelled", reason="Cancelled", certainty="confirmed")
         case RunState.RUNNING | RunState.ORPHAN if known.cancel:
@@ -131,16 +136,18 @@ def _answered(known: Known, seen: Answer) -> Step:
             reason = "NodeRebooted" if _rebooted(known, seen) else "SupervisorLost"
             return Step(do=Do.FINISH, phase="unknown", reason=reason)
         case RunState.ABSENT:
-            return _absent(known, seen)
+            return _absent(known, seen, now)
 
 
-def _absent(known: Known, seen: Answer) -> Step:
+def _absent(known: Known, seen: Answer, now: datetime) -> Step:
     if known.sent is Sent.CLAIMED:
         reason = "NodeRebooted" if _rebooted(known, seen) else "RunLost"
         return Step(do=Do.FINISH, phase="unknown", reason=reason)
     if _rebooted(known, seen):
         return Step(do=Do.FINISH, phase="unknown", reason="NodeRebooted")
-    if known.cancel:
+    if known.moved:
+        return Step(do=Do.FINISH, phase="unknown", reason="DeliveryUnconfirmed")
+    if known.cancel or now >= known.deliver_by:
         return Step(do=Do.CANCEL, phase="pending", reason="Queued")
     return Step(do=Do.SEND, phase="pending", reason="Queued")
 
@@ -162,11 +169,12 @@ def _finished(seen: Answer) -> Step:
 
 def _silent(known: Known, seen: Silence, now: datetime) -> Step:
     """No answer after something was sent: a permanent refusal proves nothing about the run, so it only waits."""
+    lost = known.lost_by is not None and now >= known.lost_by
     if known.sent is Sent.CLAIMED:
-        if known.lost_by is not None and now >= known.lost_by:
+        if lost:
             return Step(do=Do.FINISH, phase="unknown", reason="NodeUnreachable")
         return Step(do=Do.HOLD, phase="running", reason="Cancelling" if known.cancel else "Reattaching")
-    if now >= known.deliver_by:
+    if lost:
         return Step(do=Do.FINISH, phase="unknown", reason="DeliveryUnconfirmed")
     return Step(do=Do.HOLD, phase="pending", reason="NodeUnreachable")
 

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 _BACKOFF = wait_exponential_jitter(multiplier=1, max=30, jitter=1)
 _REFUSED_PAUSE = 1.0
+_LASTING = 30.0
+"""A connection that was lost sooner than after so many seconds counts as a failure to connect."""
 
 
 class Connecting(Unreachable):
@@ -50,6 +52,8 @@ class Link:
     generation: int
     session: Session | None = None
     transport: str = ""
+    place: str = ""
+    opened_at: float = 0.0
     opening: "asyncio.Task[None] | None" = field(default=None, repr=False)
     error: TransportError | None = None
     failures: int = 0
@@ -90,6 +94,9 @@ class Dispatcher:
 
         Raises Connecting while one is being opened, Unreachable or Refused as the last attempt ended.
         """
+        current = self._store.get("Node", node.name)
+        if current is None or current.uid != node.uid:
+            raise Unreachable(f"node {node.name} is gone")
         link = self._link(node)
         if link.session is not None and not link.session.closed:
             return link.session
@@ -104,21 +111,27 @@ class Dispatcher:
         try:
             return self.session(node)
         except Connecting:
-            opening = self._link(node).opening
-            if opening is not None:
-                await asyncio.shield(opening)
-        link = self._link(node)
-        if link.session is not None and not link.session.closed:
-            return link.session
-        raise link.error or Unreachable(f"node {node.name} is not connected")
+            link = self._link(node)
+            if link.opening is not None:
+                await asyncio.shield(link.opening)
+            if link.session is not None and not link.session.closed:
+                return link.session
+            raise link.error or Unreachable(f"node {node.name} is not connected") from None
 
     def transport_of(self, node: Node) -> str:
         """The name of the transport that the node's session goes over."""
-        return self._link(node).transport
+        link = self._links.get(node.uid)
+        return link.transport if link is not None else ""
+
+    def place_of(self, node: Node) -> str:
+        """Where the node's session leads: address, port and host key. A changed one may be another machine."""
+        link = self._links.get(node.uid)
+        return link.place if link is not None else ""
 
     def retry_in(self, node: Node) -> float:
         """Seconds until a connection may be tried again."""
-        return max(0.0, self._link(node).retry_at - self._clock.monotonic())
+        link = self._links.get(node.uid)
+        return max(0.0, link.retry_at - self._clock.monotonic()) if link is not None else 0.0
 
     def secret(self, ref: str) -> str:
         """A value by reference, for a command's environment. Raises AuthFailed."""
@@ -174,6 +187,9 @@ class Dispatcher:
                 await self._try_each(link, node, connect_timeout)
         except TransportError as error:
             self._failed(link, error)
+        except Exception as error:
+            log.exception("connecting broke", node=link.node)
+            self._failed(link, Unreachable(f"connecting to node {link.node} broke: {type(error).__name__}"))
         finally:
             link.opening = None
         self.on_link(link.node)
@@ -182,15 +198,15 @@ class Dispatcher:
         first: TransportError | None = None
         for spec in transports_of(node):
             try:
-                session = await self._connect(node, spec, connect_timeout)
+                place, session = await self._connect(node, spec, connect_timeout)
             except TransportError as error:
                 first = first or error
                 continue
-            self._opened(link, spec.type, session)
+            self._opened(link, spec.type, place, session)
             return
         raise first or EndpointInvalid(f"node {node.name} names no transport")
 
-    async def _connect(self, node: Node, spec: TransportSpec, connect_timeout: int | None) -> Session:
+    async def _connect(self, node: Node, spec: TransportSpec, connect_timeout: int | None) -> tuple[str, Session]:
         try:
             transport = self._transports(spec.type)
         except LookupError as error:
@@ -207,7 +223,7 @@ class Dispatcher:
 
     async def _attempt(
         self, transport: Transport, node: Node, spec: TransportSpec, connect_timeout: int | None
-    ) -> Session:
+    ) -> tuple[str, Session]:
         endpoint = self._endpoints.resolve(node, spec, connect_timeout=connect_timeout)
         began = time.perf_counter()
         try:
@@ -217,24 +233,28 @@ class Dispatcher:
             raise
         self._metrics.connects.labels(spec.type, "Connected").inc()
         self._metrics.connect_duration.labels(spec.type).observe(time.perf_counter() - began)
-        return await self._check_pin(endpoint, session)
+        try:
+            await self._check_pin(endpoint, session)
+        except BaseException:
+            await session.aclose()
+            raise
+        return f"{endpoint.address}:{endpoint.port} {session.info.host_key or ''}", session
 
-    async def _check_pin(self, endpoint: Endpoint, session: Session) -> Session:
+    async def _check_pin(self, endpoint: Endpoint, session: Session) -> None:
         """Pin a key seen for the first time before anything is sent; if another won that race, it decides."""
         key = session.info.host_key
         first_contact = endpoint.host_key_policy is HostKeyPolicy.ACCEPT_NEW and not endpoint.host_keys
         if key is None or not first_contact:
-            return session
+            return
         keys = await hostkeys.pin_first(self._store, endpoint.address, endpoint.port, key, self._clock.now())
         if key not in keys:
-            await session.aclose()
             raise HostKeyMismatch(
                 f"node {endpoint.node} presented a key other than the one just pinned", presented=key
             )
-        return session
 
-    def _opened(self, link: Link, transport: str, session: Session) -> None:
-        link.session, link.transport, link.error, link.failures, link.retry_at = session, transport, None, 0, 0.0
+    def _opened(self, link: Link, transport: str, place: str, session: Session) -> None:
+        link.session, link.transport, link.place, link.error = session, transport, place, None
+        link.opened_at = self._clock.monotonic()
         session.on_close = lambda: self._lost(link, session)
         session.on_end = self.on_end
         self._metrics.sessions.inc()
@@ -244,6 +264,9 @@ class Dispatcher:
         if link.session is session:
             link.session = None
             link.error = Unreachable(f"the connection to node {link.node} was lost")
+            now = self._clock.monotonic()
+            link.failures = 0 if now - link.opened_at >= _LASTING else link.failures + 1
+            link.retry_at = now + (pause(_BACKOFF, link.failures) if link.failures else 0.0)
             self._metrics.sessions.dec()
             log.info("node disconnected", node=link.node)
             self.on_link(link.node)

@@ -4,6 +4,7 @@ The claims stay on the node, so a late duplicate still does nothing. What was no
 a restart every finished command is noted again, and cleaning twice does no harm.
 """
 
+import asyncio
 from collections import defaultdict
 
 import structlog
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 PAUSE = 5.0
 BATCH = 100
+NODE_LIMIT = 5.0
 MOST_NOTED = 100_000
 
 
@@ -31,6 +33,7 @@ class Janitor:
         self._dispatcher = dispatcher
         self._due: defaultdict[str, dict[RunId, None]] = defaultdict(dict)
         self._noted = 0
+        self._cleaned: set[RunId] = set()
 
     def note(self, command: Command) -> None:
         """A command's outcome is stored for good: its run may be forgotten on the node."""
@@ -39,27 +42,35 @@ class Janitor:
         if not settled or delivery is None or delivery.boot_id is None or self._noted >= MOST_NOTED:
             return
         runs = self._due[command.spec.node]
-        if run_id(command) not in runs:
+        if run_id(command) not in runs and run_id(command) not in self._cleaned:
             runs[run_id(command)] = None
             self._noted += 1
 
+    def forget(self, command: Command) -> None:
+        """The command itself is removed."""
+        self._cleaned.discard(run_id(command))
+
     async def sweep(self) -> None:
-        """One batch for each node that is connected."""
+        """One batch for each node that is connected. A node that hangs holds up no other."""
+        nodes = []
         for name in tuple(self._due):
             node = self._store.get("Node", name)
-            if not isinstance(node, Node):
+            if isinstance(node, Node) and self._due[name]:
+                nodes.append(node)
+            else:
                 self._noted -= len(self._due.pop(name))
-                continue
-            await self._sweep_node(node)
+        await asyncio.gather(*(self._sweep_node(node) for node in nodes))
 
     async def _sweep_node(self, node: Node) -> None:
         runs = self._due[node.name]
         batch = list(runs)[:BATCH]
         try:
-            await self._dispatcher.session(node).gc(batch)
-        except TransportError as error:
-            log.debug("cleaning later", node=node.name, reason=error.reason)
+            async with asyncio.timeout(NODE_LIMIT):
+                await self._dispatcher.session(node).gc(batch)
+        except (TransportError, TimeoutError) as error:
+            log.debug("cleaning later", node=node.name, reason=type(error).__name__)
             return
+        self._cleaned.update(batch)
         for run in batch:
             del runs[run]
         self._noted -= len(batch)

@@ -20,6 +20,7 @@ class Lanes:
         self._limit = limit
         self._lanes: defaultdict[str, list[Place]] = defaultdict(list)
         self._place: dict[str, tuple[str, Place]] = {}
+        self._forced: set[str] = set()
         self._names: dict[str, str] = {}
         self._unsettled: defaultdict[str, set[str]] = defaultdict(set)
 
@@ -31,21 +32,29 @@ class Lanes:
             return None
         return self._leave(command)
 
-    def admitted(self, command: Command) -> bool:
-        """Whether the command is among those of its node that may be under way."""
+    def admitted(self, command: Command, *, cordoned: bool = False) -> bool:
+        """Whether the command is among those of its node that may be under way.
+
+        While the node is cordoned, those that are not forced stand aside: they take nobody's place.
+        """
         entry = self._place.get(command.name)
         if entry is None:
             return True
         node, place = entry
-        return bisect_left(self._lanes[node], place) < self._limit
+        ahead = bisect_left(self._lanes[node], place)
+        if cordoned:
+            ahead = sum(1 for _, name in self._lanes[node][:ahead] if name in self._forced)
+        return ahead < self._limit
 
     def knows(self, command: Command) -> bool:
         """Whether the command is in a lane already."""
         return command.name in self._place
 
     def front(self, node: str) -> list[str]:
-        """The names of a node's commands that may be under way."""
-        return [name for _, name in self._lanes.get(node, [])[: self._limit]]
+        """The names of a node's commands that may be under way, cordoned or not."""
+        lane = [name for _, name in self._lanes.get(node, ())]
+        forced = [name for name in lane[self._limit :] if name in self._forced]
+        return lane[: self._limit] + forced[: self._limit]
 
     def unsettled(self, node: str) -> list[str]:
         """The names of a node's commands whose outcome is unknown so far."""
@@ -65,9 +74,12 @@ class Lanes:
         insort(self._lanes[command.spec.node], place)
         self._place[command.name] = (command.spec.node, place)
         self._names[command.uid.replace("-", "")] = command.name
+        if command.spec.params.force:
+            self._forced.add(command.name)
 
     def _leave(self, command: Command) -> str | None:
         self._names.pop(command.uid.replace("-", ""), None)
+        self._forced.discard(command.name)
         entry = self._place.pop(command.name, None)
         if entry is None:
             return None

@@ -92,7 +92,7 @@ class Prober:
         seen = self._observations.of(node.uid)
         try:
             async with self._slots, asyncio.timeout(PROBE_LIMIT + self._interval):
-                session = await self._dispatcher.connected(node)
+                session = await self._dispatcher.connected(self._newest(node))
                 async with asyncio.timeout(PROBE_LIMIT):
                     probe = await session.probe()
         except TimeoutError:
@@ -107,6 +107,11 @@ class Prober:
             self._metrics.probes.labels("Answered").inc()
         self._freeze.note(node.uid, reachable=not seen.unreachable and seen.answered)
         self._wake(node.name)
+
+    def _newest(self, node: Node) -> Node:
+        """The node as it is now: waiting for a slot takes time."""
+        found = self._store.get("Node", node.name)
+        return found if isinstance(found, Node) and found.uid == node.uid else node
 
     def _drop_gone(self, present: set[str]) -> None:
         for uid in self._due.keys() - present:

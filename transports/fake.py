@@ -74,8 +74,15 @@ class FakeNode:
     runs: dict[RunId, FakeRun] = field(default_factory=dict)
     executed: Counter[RunId] = field(default_factory=Counter)
     sessions: set["FakeSession"] = field(default_factory=set)
+    trouble: Callable[[str], None] | None = None
+    """Called with what is about to happen (connect, start, claimed, status, read, cancel, gc, probe); may raise."""
     lose_before_claim: int = 0
     lose_after_claim: int = 0
+
+    def meet(self, what: str) -> None:
+        """Let trouble happen."""
+        if self.trouble is not None:
+            self.trouble(what)
 
     def drop_connections(self) -> None:
         """Cut every connection; runs go on."""
@@ -119,7 +126,7 @@ class FakeSession:
 
     async def start(self, request: StartRequest, *, wait: float = 0.0) -> RunStatus:
         """Claim and run, at most once."""
-        await self._travel()
+        await self._travel("start")
         if self._node.lose_before_claim > 0:
             self._node.lose_before_claim -= 1
             self._lose()
@@ -128,6 +135,7 @@ class FakeSession:
             known = self._claim(request)
         elif not known.tombstone and known.digest != request.digest:
             raise Conflict(f"run {request.run} was claimed with another digest")
+        self._node.meet("claimed")
         if self._node.lose_after_claim > 0:
             self._node.lose_after_claim -= 1
             self._lose()
@@ -139,12 +147,12 @@ class FakeSession:
 
     async def status(self, run: RunId) -> RunStatus:
         """What the node knows about a run."""
-        await self._travel()
+        await self._travel("status")
         return self._status(run)
 
     async def read(self, run: RunId, *, stdout: int, stderr: int, limit: int) -> Output:
         """Output from those offsets on."""
-        await self._travel()
+        await self._travel("read")
         outcome = self._node.runs[run].outcome
         if self._status(run).state is not RunState.DONE:
             return Output()
@@ -153,7 +161,7 @@ class FakeSession:
 
     async def cancel(self, run: RunId) -> RunStatus:
         """Stop a run, or make sure that it never starts."""
-        await self._travel()
+        await self._travel("cancel")
         known = self._node.runs.get(run)
         if known is None:
             self._node.runs[run] = FakeRun("", Outcome(), 0, 0, self._node.boot_id, tombstone=True)
@@ -163,14 +171,14 @@ class FakeSession:
 
     async def gc(self, runs: Sequence[RunId]) -> None:
         """Keep the claims, drop the output."""
-        await self._travel()
+        await self._travel("gc")
         for run in runs:
             if run in self._node.runs:
                 self._node.runs[run].outcome = Outcome()
 
     async def probe(self) -> Probe:
         """Answer."""
-        await self._travel()
+        await self._travel("probe")
         return Probe(boot_id=self._node.boot_id, uptime=asyncio.get_running_loop().time(), facts={"os": "fake"})
 
     async def aclose(self) -> None:
@@ -235,10 +243,15 @@ class FakeSession:
             return 0.0
         return run.began + min(run.outcome.seconds, run.limit) - asyncio.get_running_loop().time()
 
-    async def _travel(self) -> None:
+    async def _travel(self, what: str) -> None:
         self._check()
         await asyncio.sleep(self._node.latency)
         self._check()
+        try:
+            self._node.meet(what)
+        except ConnectionLost:
+            self.drop()
+            raise
 
     def _check(self) -> None:
         if self._closed:
@@ -266,6 +279,7 @@ class FakeTransport:
         if node is None:
             raise Unreachable(f"no node at {endpoint.address}")
         await asyncio.sleep(node.latency)
+        node.meet("connect")
         if node.refusal is not None:
             raise node.refusal
         if not node.up:

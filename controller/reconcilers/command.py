@@ -26,7 +26,8 @@ from controller.runtime.reconcile import Result
 from controller.scripts import script_of
 from controller.store.base import Store
 from transports.base import RunState, RunStatus, Session, StartRequest
-from transports.errors import Busy, Conflict, ConnectionLost, NodeStorageFull, Refused, StartRefused, TransportError
+from transports.errors import Conflict, NodeStorageFull, Refused, TransportError
+from transports.script import ScriptInvalid
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +82,7 @@ class CommandReconciler:
         step = decide(known, Nothing(), self._clock.now())
         if step.do in {Do.FINISH, Do.HOLD}:
             return await self._take(command, node, known, step)
-        return await self._with_session(command, node, known, step)
+        return await self._with_session(command, node, step)
 
     # -- what is known ---------------------------------------------------------------------------------------------
 
@@ -95,7 +96,7 @@ class CommandReconciler:
 
     def _known(self, command: Command, node: Node) -> Known:
         admitted, held_by = self._admission(command, node)
-        status, delivery = command.status, command.status.delivery
+        delivery = command.status.delivery
         sent = Sent.NEVER
         if delivery is not None and delivery.boot_id is not None:
             sent = Sent.CLAIMED if delivery.acked else Sent.UNANSWERED
@@ -103,10 +104,11 @@ class CommandReconciler:
             sent=sent,
             boot_id=delivery.boot_id if delivery is not None else None,
             deliver_by=_accepted(command) + _nanoseconds(command.spec.params.delivery_timeout),
-            lost_by=self._lost_by(command) if status.started is not None else None,
+            lost_by=self._lost_by(command) if sent is not Sent.NEVER else None,
             cancel=command.spec.cancel,
             admitted=admitted,
             held_by=held_by,
+            moved=delivery is not None and delivery.place not in {"", self._dispatcher.place_of(node)},
         )
 
     def _admission(self, command: Command, node: Node) -> tuple[bool, str]:
@@ -114,32 +116,55 @@ class CommandReconciler:
             return False, "NodeCordoned"
         if self._freeze.frozen:
             return False, "Frozen"
-        return self._lanes.admitted(command), "Queued"
+        return self._lanes.admitted(command, cordoned=node.spec.unschedulable), "Queued"
 
     def _lost_by(self, command: Command) -> datetime:
-        """When a claimed run that nobody hears of counts as unknown. A server that slept gives the node its time."""
-        params = command.spec.params
-        started = command.status.started or _accepted(command)
-        overdue = started + _nanoseconds(params.timeout + params.grace) + self._node_timeout
+        """When the outcome is unknown because the node was sent something and is not heard of.
+
+        A server that slept gives the node its time.
+        """
+        params, started = command.spec.params, command.status.started
+        if started is None:
+            overdue = _accepted(command) + _nanoseconds(params.delivery_timeout)
+        else:
+            overdue = started + _nanoseconds(params.timeout + params.grace) + self._node_timeout
         return max(overdue, self._since + self._node_timeout)
 
     # -- one step --------------------------------------------------------------------------------------------------
 
-    async def _with_session(self, command: Command, node: Node, known: Known, step: Step) -> Result:
+    async def _with_session(self, command: Command, node: Node, step: Step) -> Result:
         try:
             session = self._dispatcher.session(node, connect_timeout=command.spec.params.connect_timeout)
+        except Connecting as error:
+            return await self._unanswered(command, node, error, hold=LONGEST_HOLD)
+        except TransportError as error:
+            return await self._unanswered(command, node, error)
+        try:
             if step.do is Do.SEND:
                 return await self._send(command, node, session)
-            answer = await session.status(run_id(command))
-        except Connecting:
-            return self._hold_until(command, known, LONGEST_HOLD)
-        except (Busy, ConnectionLost):
-            return Result(requeue_after=RETRY_SOON)
+            return await self._answered(command, node, session, await session.status(run_id(command)))
         except TransportError as error:
-            seen = Silence(reason=error.reason, permanent=isinstance(error, Refused))
-            step = decide(known, seen, self._clock.now())
-            return await self._take(command, node, known, step, str(error))
-        return await self._answered(command, node, session, answer)
+            return await self._unanswered(command, node, error, hold=RETRY_SOON, permanent=False)
+
+    async def _unanswered(
+        self,
+        command: Command,
+        node: Node,
+        error: TransportError,
+        *,
+        hold: float | None = None,
+        permanent: bool = True,
+    ) -> Result:
+        """No answer. Judged by what is stored now, for this very reconcile may have sent something."""
+        newest = self._store.get("Command", command.name)
+        if not isinstance(newest, Command) or newest.uid != command.uid or newest.ended:
+            return Result()
+        known = self._known(newest, node)
+        seen = Silence(reason=error.reason, permanent=permanent and isinstance(error, Refused))
+        step = decide(known, seen, self._clock.now())
+        if step.do is Do.FINISH or hold is None:
+            return await self._take(newest, node, known, step, str(error))
+        return self._hold_until(newest, known, hold)
 
     async def _take(self, command: Command, node: Node, known: Known, step: Step, message: str = "") -> Result:
         """Do what needs no session: finish, or hold on."""
@@ -164,30 +189,36 @@ class CommandReconciler:
 
     async def _send(self, command: Command, node: Node, session: Session) -> Result:
         """Write the intent, then deliver. A start that is not answered is asked about, never assumed."""
+        first = command.status.delivery is None or command.status.delivery.boot_id is None
         try:
             request = self._request(command)
-        except Refused as error:
-            step = Step(do=Do.FINISH, phase="error", reason=error.reason, certainty="confirmed")
-            return await self._finish(command, step, str(error))
-        transport = self._dispatcher.transport_of(node)
-        now = self._clock.now()
-        command = await self._write(command, sending(command, node.uid, transport, session.info.boot_id, now))
+        except (Refused, ScriptInvalid) as error:
+            return await self._refused(command, error, final=first)
+        transport, place = self._dispatcher.transport_of(node), self._dispatcher.place_of(node)
+        status = sending(command, node.uid, transport, place, session.info.boot_id, self._clock.now())
+        command = await self._write(command, status)
         if command.ended:
             return Result()
         self._failpoint("delivery.intended")
         try:
-            status = await session.start(request, wait=INLINE_WAIT)
-        except (Conflict, NodeStorageFull) as error:
+            answer = await session.start(request, wait=INLINE_WAIT)
+        except TransportError as error:
             self._metrics.deliveries.labels(transport, error.reason).inc()
-            step = Step(do=Do.FINISH, phase="error", reason=error.reason, certainty="confirmed")
-            return await self._finish(command, step, str(error))
-        except (StartRefused, Busy, ConnectionLost) as error:
-            self._metrics.deliveries.labels(transport, error.reason).inc()
+            if isinstance(error, Conflict | NodeStorageFull):
+                return await self._refused(command, error, final=first)
             log.info("delivery not confirmed", command=command.name, node=node.name, reason=error.reason)
-            return Result(requeue_after=RETRY_SOON)
+            raise
         self._metrics.deliveries.labels(transport, "Claimed").inc()
         self._failpoint("delivery.answered")
-        return await self._answered(command, node, session, status)
+        return await self._answered(command, node, session, answer)
+
+    async def _refused(self, command: Command, error: Exception, *, final: bool) -> Result:
+        """A refusal ends the command only if nothing was ever sent before: else an earlier start may have arrived."""
+        if not final:
+            return Result(requeue_after=RETRY_SOON)
+        reason = error.reason if isinstance(error, TransportError) else "AuthFailed"
+        step = Step(do=Do.FINISH, phase="error", reason=reason, certainty="confirmed")
+        return await self._finish(command, step, str(error))
 
     def _request(self, command: Command) -> StartRequest:
         params = command.spec.params
@@ -202,10 +233,7 @@ class CommandReconciler:
         )
 
     async def _cancel(self, command: Command, session: Session, step: Step) -> Result:
-        try:
-            status = await session.cancel(run_id(command))
-        except TransportError:
-            return Result(requeue_after=RETRY_SOON)
+        status = await session.cancel(run_id(command))
         if status.state in {RunState.DONE, RunState.TOMBSTONE}:
             return Result(requeue_after=0)
         if step.phase == "running":
@@ -268,20 +296,16 @@ class CommandReconciler:
             return Result()
         if status.state in {RunState.RUNNING, RunState.ORPHAN}:
             return Result(requeue_after=LATE_LOOK)
-        if status.state is RunState.TOMBSTONE and not command.spec.cancel:
-            step = Step(do=Do.FINISH, phase="timeout", reason="DeliveryTimeout", certainty="confirmed")
-        else:
-            step = decide(self._known(command, node), _answer(status), self._clock.now())
+        step = decide(self._known(command, node), _answer(status), self._clock.now())
         if step.do is not Do.FINISH or step.phase == "unknown":
             return Result()
         return await self._record(command, session, status, step)
 
     def _hold_until(self, command: Command, known: Known, seconds: float) -> Result:
         """Look again after `seconds`, or when a deadline passes before that."""
-        deadline = known.lost_by if known.sent is Sent.CLAIMED else known.deliver_by
-        if deadline is not None:
-            seconds = min(seconds, max(0.01, (deadline - self._clock.now()).total_seconds()))
-        return Result(requeue_after=seconds)
+        deadline = known.deliver_by if known.sent is Sent.NEVER else known.lost_by
+        left = (deadline - self._clock.now()).total_seconds() if deadline is not None else seconds
+        return Result(requeue_after=min(seconds, left) if left > 0 else seconds)
 
 
 def _accepted(command: Command) -> datetime:

@@ -62,7 +62,7 @@ class NodeReconciler:
     def _observe(self, node: Node, now: datetime) -> NodeStatus:
         seen = self._observations.of(node.uid)
         last = self._contacts.last(node.uid, node.status.last_seen)
-        phase = self._phase(node, last, now)
+        phase = self._phase(node, last, now, seen)
         active_since = (node.status.active_since or now) if phase == "active" else None
         return node.status.model_copy(
             update={
@@ -76,12 +76,16 @@ class NodeReconciler:
             }
         )
 
-    def _phase(self, node: Node, last: datetime | None, now: datetime) -> NodePhase:
-        """A server that was down judges nobody by the time it slept: silence counts from its own start."""
+    def _phase(self, node: Node, last: datetime | None, now: datetime, seen: Observation) -> NodePhase:
+        """A server that was down judges nobody by the time it slept: silence counts from its own start. A contact
+        that lies ahead, because somebody set the clock back, proves nothing: then the probes decide.
+        """
         if node.spec.unschedulable:
             return "inactive"
         if last is None:
             return "unknown" if now - self._since < self._timeout else "unreachable"
+        if last > now:
+            return "unreachable" if seen.unreachable else "active"
         return "unreachable" if now - max(last, self._since) >= self._timeout else "active"
 
     def _worth_writing(self, old: NodeStatus, new: NodeStatus) -> bool:

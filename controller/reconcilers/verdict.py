@@ -15,7 +15,7 @@ SENTENCES = {
     "Queued": "waiting for its turn",
     "NodeCordoned": "the node is cordoned: nothing new is delivered to it",
     "Frozen": "deliveries are frozen: too many nodes became unreachable at once",
-    "DeliveryTimeout": "the node could not be reached in time; the command was not run",
+    "DeliveryTimeout": "the command could not be delivered in time; it was not run",
     "DeliveryUnconfirmed": "the command was sent, but the node never confirmed it: it may have run",
     "NodeUnreachable": "the node has not been reachable since the command was started",
     "NodeRebooted": "the node was restarted while the command was under way",
@@ -34,7 +34,7 @@ class CommandStatusWriter:
         self._store = store
 
     async def __call__(self, command: Command, status: CommandStatus, *appends: Append) -> Command:
-        """The command as stored. Raises Conflict when another command has its name, or somebody else ended it."""
+        """The command as stored; somebody else's verdict if they were first. Raises Conflict when it is gone."""
         if status == command.status and not appends:
             return command
         for attempt in range(10):
@@ -67,11 +67,13 @@ def held(command: Command, step: Step, message: str) -> CommandStatus:
     )
 
 
-def sending(command: Command, node_uid: str, transport: str, boot_id: str, now: datetime) -> CommandStatus:
-    """About to be sent: written first. The boot id stays that of the first time."""
+def sending(
+    command: Command, node_uid: str, transport: str, place: str, boot_id: str, now: datetime
+) -> CommandStatus:
+    """About to be sent: written first. Boot id and place stay those of the first time."""
     delivery = command.status.delivery
     if delivery is None or delivery.boot_id is None:
-        delivery = Delivery(node_uid=node_uid, transport=transport, boot_id=boot_id, sent_at=now)
+        delivery = Delivery(node_uid=node_uid, transport=transport, place=place, boot_id=boot_id, sent_at=now)
     return command.status.model_copy(
         update={
             "phase": "pending",
@@ -137,7 +139,7 @@ def _measured(
 ) -> dict[str, object]:
     kept = sum(store.output_sizes(command.uid)) + sum(len(a.data) for a in appends)
     if status is None or status.state is not RunState.DONE:
-        return {"output_bytes": kept, "output_bytes_exact": step_is_exact(command), "truncated": cut}
+        return {"output_bytes": kept, "output_bytes_exact": _never_sent(command), "truncated": cut}
     streams = (status.stdout, status.stderr)
     exact = all(s.total is not None for s in streams)
     total = sum(s.total if s.total is not None else s.kept for s in streams)
@@ -151,8 +153,8 @@ def _measured(
     }
 
 
-def step_is_exact(command: Command) -> bool:
-    """Whether the bytes stored are all that there can be: only when nothing was ever sent."""
+def _never_sent(command: Command) -> bool:
+    """Whether nothing was ever sent, so that there can be no more output than is stored."""
     return command.status.delivery is None or command.status.delivery.boot_id is None
 
 

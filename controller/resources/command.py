@@ -45,8 +45,8 @@ class CommandParams(Model):
 
     timeout: Annotated[Nanoseconds, Field(gt=0, le=30 * 86400 * SECOND)] = 300 * SECOND
     """The limit of the execution; enforced on the node."""
-    delivery_timeout: Annotated[Nanoseconds, Field(gt=0, le=30 * 86400 * SECOND)] = 600 * SECOND
-    """How long to wait for the node."""
+    delivery_timeout: Annotated[Nanoseconds, Field(gt=0, le=7 * 86400 * SECOND)] = 600 * SECOND
+    """How long to wait for the node; at most a week, since a node forgets claims after that."""
     connect_timeout: Annotated[
         Nanoseconds, Field(gt=0, le=600 * SECOND, json_schema_extra={"pattern": SHORT_DURATION_PATTERN})
     ] = 10 * SECOND
@@ -99,6 +99,8 @@ class Delivery(Model):
 
     node_uid: str
     transport: str = ""
+    place: str = ""
+    """Where the node was reached when the start was first sent: address, port and host key."""
     boot_id: str | None = None
     """The node's boot id when the start was first sent; None: never sent."""
     sent_at: Timestamp | None = None

@@ -1,7 +1,8 @@
 """The informer: turns the store's history into calls, from a consistent list on and without a gap.
 
 It knows no kind. Listeners are called in order, on the loop, and must not block. When history has been compacted
-under it, it lists again and tells every object as if new: listeners are level-triggered and do not mind.
+under it, it lists again, tells what is gone as gone and every other object as if new: listeners are level-triggered
+and do not mind to hear a thing twice.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ class Informer:
         self._kinds = tuple(kinds)
         self._listeners = tuple(listeners)
         self._watch: Watch | None = None
+        self._known: dict[tuple[str, str], Resource] = {}
 
     async def round(self) -> None:
         """One round of the loop: the next changes, or a moment without any."""
@@ -43,10 +45,19 @@ class Informer:
 
     async def _list_and_watch(self) -> Watch:
         revision = self._store.revision()
+        before = tuple(self._known.values())
+        for obj in before:
+            present = self._store.get(obj.kind, obj.name)
+            if present is None or present.uid != obj.uid:
+                self._tell(obj, there=False)
         self.resync()
         watch = self._store.watch(frozenset(self._kinds), since=revision)
         return await watch.__aenter__()
 
     def _tell(self, obj: Resource, *, there: bool) -> None:
+        if there:
+            self._known[obj.kind, obj.name] = obj
+        else:
+            self._known.pop((obj.kind, obj.name), None)
         for listener in self._listeners:
             listener(obj, there)

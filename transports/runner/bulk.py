@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from transports.base import Output, StartRequest
-from transports.errors import ConnectionLost, NodeStorageFull, StartRefused
+from transports.errors import ConnectionLost, NodeStorageFull, StartRefused, UnsupportedShell
 from transports.runner.channel import Channel, OpenChannel
 from transports.runner.frames import sanitised
 from transports.runner.loader import command, greeting, load, send
@@ -62,7 +62,8 @@ class Bulk:
                     yield channel
                 finally:
                     await channel.aclose()
-        except (TimeoutError, OSError, EOFError) as e:
+        # The login's shell was fine a moment ago, or there would be no runner: this channel alone has failed.
+        except (TimeoutError, OSError, EOFError, ValueError, UnsupportedShell) as e:
             raise ConnectionLost(f"{what}: the channel broke or took over {_PATIENCE:.0f} s") from e
 
 

@@ -9,7 +9,8 @@ way to open channels, and closes it when the connection ends.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from transports.base import Output, Probe, RunId, RunState, RunStatus, SessionInfo, StartRequest
 from transports.errors import (
@@ -173,7 +174,8 @@ class Runner:
     async def probe(self) -> Probe:
         """See `transports.base.Session.probe`."""
         answer = await self._ask("probe")
-        return frames.probe(answer.rest, boot_id=self.info.boot_id)
+        with self._strict():
+            return frames.probe(answer.rest, boot_id=self.info.boot_id)
 
     async def ping(self) -> float:
         """Seconds for one round trip to the runner. Raises `ConnectionLost` when it does not answer."""
@@ -225,7 +227,18 @@ class Runner:
         return self._read_seen(await self._ask(verb, run))
 
     def _read_seen(self, answer: Answer) -> Seen:
-        return frames.seen(self._refusal(answer).rest, boot_id=self.info.boot_id)
+        with self._strict():
+            return frames.seen(self._refusal(answer).rest, boot_id=self.info.boot_id)
+
+    @contextmanager
+    def _strict(self) -> Iterator[None]:
+        """A runner that talks nonsense is given up: nothing that it says can be relied on."""
+        try:
+            yield
+        except BadFrame as e:
+            lost = ConnectionLost(f"the runner's channel broke: {e}")
+            self._lose(lost)
+            raise lost from e
 
     def _refusal(self, answer: Answer) -> Answer:
         if answer.kind != "err":

@@ -167,6 +167,27 @@ async def test_a_cancel_before_the_start_leaves_a_tombstone(runner: Runner, laun
     assert (await runner.start(new_run("cat $HOME/witness"), wait=5)).exit_code != 0
 
 
+async def test_a_cancel_that_races_a_start_is_believed_only_if_nothing_ran(
+    runner: Runner, launch: Launch, new_run: NewRun, ended: Ended
+) -> None:
+    """C-12: whoever is told `tombstone` may rely on it; else the run is stopped like any other."""
+    other, tombstones = await launch(), 0
+    for i in range(24):
+        request = new_run('touch "$HOME/$VENDETTA_RUN"; sleep 5', timeout=30, grace=0.2)
+        start = asyncio.create_task(runner.start(request, wait=0.0))
+        await asyncio.sleep(0.0005 * (i % 8))
+        seen = await other.cancel(request.run)
+        told = await start
+        if seen.state is RunState.TOMBSTONE:
+            tombstones += 1
+            assert told.state is RunState.TOMBSTONE
+        else:
+            assert (await ended(other, request.run)).stop is StopReason.CANCEL
+    probe = await runner.start(new_run('ls "$HOME" | grep -c "[.]1$"'), wait=10)
+    assert probe.inline is not None
+    assert int(probe.inline[0]) <= 24 - tombstones
+
+
 async def test_a_cancel_after_the_end_changes_nothing(runner: Runner, new_run: NewRun) -> None:
     s = await runner.start(new_run("exit 7"), wait=10)
     assert await runner.cancel(s.run) == s

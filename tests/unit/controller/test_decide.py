@@ -26,12 +26,13 @@ EVERYTHING_KNOWN = [
         sent=sent,
         boot_id=None if sent is Sent.NEVER else BOOT,
         deliver_by=deliver_by,
-        lost_by=lost_by if sent is Sent.CLAIMED else None,
+        lost_by=None if sent is Sent.NEVER else lost_by,
         cancel=cancel,
         admitted=admitted,
+        moved=moved,
     )
-    for sent, deliver_by, lost_by, cancel, admitted in itertools.product(
-        Sent, (BEFORE, LATER), (BEFORE, LATER), (True, False), (True, False)
+    for sent, deliver_by, lost_by, cancel, admitted, moved in itertools.product(
+        Sent, (BEFORE, LATER), (BEFORE, LATER), (True, False), (True, False), (True, False)
     )
 ]
 TABLE = [
@@ -81,6 +82,8 @@ def test_nothing_is_sent_after_the_start_point() -> None:
         step = decide(what, seen, NOW)
         if step.do is Do.SEND:
             assert what.sent is not Sent.CLAIMED
+            assert what.deliver_by > NOW
+            assert not what.cancel
             assert what.sent is Sent.NEVER or (isinstance(seen, Answer) and seen.state is RunState.ABSENT)
 
 
@@ -108,7 +111,7 @@ def test_success_needs_an_exit_code_of_zero_that_the_node_recorded() -> None:
         (known(Sent.UNANSWERED, cancel=True), answer(RunState.ABSENT), Do.CANCEL, "pending", "Queued"),
         (known(Sent.UNANSWERED), Silence(reason="NodeUnreachable"), Do.HOLD, "pending", "NodeUnreachable"),
         (
-            known(Sent.UNANSWERED, deliver_by=BEFORE),
+            known(Sent.UNANSWERED, lost_by=BEFORE),
             Silence(reason="NodeUnreachable"),
             Do.FINISH,
             "unknown",
@@ -129,7 +132,10 @@ def test_success_needs_an_exit_code_of_zero_that_the_node_recorded() -> None:
         (known(Sent.CLAIMED), answer(RunState.ABSENT, OTHER), Do.FINISH, "unknown", "NodeRebooted"),
         (known(Sent.CLAIMED), answer(RunState.LOST), Do.FINISH, "unknown", "SupervisorLost"),
         (known(Sent.CLAIMED), answer(RunState.LOST, OTHER), Do.FINISH, "unknown", "NodeRebooted"),
-        (known(Sent.CLAIMED), answer(RunState.TOMBSTONE), Do.FINISH, "cancelled", "Cancelled"),
+        (known(Sent.CLAIMED, cancel=True), answer(RunState.TOMBSTONE), Do.FINISH, "cancelled", "Cancelled"),
+        (known(Sent.UNANSWERED), answer(RunState.TOMBSTONE), Do.FINISH, "timeout", "DeliveryTimeout"),
+        (known(Sent.UNANSWERED, deliver_by=BEFORE), answer(RunState.ABSENT), Do.CANCEL, "pending", "Queued"),
+        (known(Sent.UNANSWERED, moved=True), answer(RunState.ABSENT), Do.FINISH, "unknown", "DeliveryUnconfirmed"),
         (known(Sent.CLAIMED), Silence(reason="NodeUnreachable"), Do.HOLD, "running", "Reattaching"),
         (
             known(Sent.CLAIMED, lost_by=BEFORE),

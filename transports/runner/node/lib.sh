@@ -70,7 +70,7 @@ look() {
         case $v_b in *' .') v_b=${v_b% .} ;; *) continue ;; esac
         [ -n "$v_first" ] || v_first=$v_a
         case $v_a in
-        c) [ -n "$v_claim" ] || v_claim=$v_b ;;
+        c) [ "$v_first" != c ] || [ -n "$v_claim" ] || v_claim=$v_b ;;
         k) [ -n "$v_stop" ] || v_stop=${v_b%% *} ;;
         z) v_gone=$v_b ;;
         e) [ -n "$v_end" ] || v_end=$v_b ;;
