@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from controller.resources.command import Certainty, CommandPhase
 from transports.base import RunState, StopReason
 
 
@@ -90,9 +91,9 @@ class Step:
     """The next step, and the phase and reason that go with it. FINISH makes them final."""
 
     do: Do
-    phase: str
+    phase: CommandPhase
     reason: str
-    certainty: str = "unknown"
+    certainty: Certainty = "unknown"
 
 
 def decide(known: Known, seen: Seen, now: datetime) -> Step:

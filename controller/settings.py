@@ -107,7 +107,7 @@ class AuthSettings(Section):
     """Who may call."""
 
     enabled: bool = False
-    """Off: only callers on this machine get in."""
+    """Off: only callers over the loopback address get in."""
     jwt_secret: SecretStr = SecretStr(PUBLISHED_JWT_SECRET)
     """Signs tokens; at least 16 characters, 32 bytes are better."""
     token_expiry: Positive = 24 * HOUR

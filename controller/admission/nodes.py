@@ -10,11 +10,11 @@ from typing import Final
 
 from controller.admission.caller import Caller
 from controller.admission.errors import Denied, IdTaken, Invalid, Problem, Refused, Stale, Unknown
-from controller.admission.outcome import ended
 from controller.admission.phase import effective_phase, first_status, with_phase
 from controller.admission.registry import Registry
 from controller.admission.trust import trusting
 from controller.contacts import Contacts
+from controller.outcome import ended
 from controller.resources.command import Command
 from controller.resources.meta import GROUP, ObjectMeta
 from controller.resources.node import Node, NodeSpec, Service

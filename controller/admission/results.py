@@ -10,7 +10,7 @@ from typing import Final
 
 from controller.admission.caller import Caller
 from controller.admission.errors import Denied, Invalid, NotReportable, Problem, Refused
-from controller.admission.outcome import ended
+from controller.outcome import ended
 from controller.resources.command import INLINE_HEAD, INLINE_TAIL, Command, CommandPhase, CommandStatus
 from controller.resources.node import Node, transports_of
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from controller.decide import Step
+from controller.outcome import ended
 from controller.output import excerpt
-from controller.resources.command import COMPLETE, FAILED, SUCCEEDED, Command, CommandStatus, Delivery
-from controller.resources.conditions import Conditions, with_condition
+from controller.resources.command import Command, CommandStatus, Delivery
 from controller.store.base import Append, Conflict, Store, Update
 from transports.base import RunState, RunStatus
 
@@ -114,20 +114,22 @@ async def finished(
     """The final status, with the excerpt of the output and what the node said about the end."""
     seen = await excerpt(store, command.uid, appends)
     ran = status is not None and status.state is RunState.DONE
-    return command.status.model_copy(
+    end = ended(
+        command.status,
+        phase=step.phase,
+        reason=step.reason,
+        message=message or SENTENCES.get(step.reason, ""),
+        certainty=step.certainty,
+        now=now,
+    )
+    return end.model_copy(
         update={
-            "phase": step.phase,
-            "reason": step.reason,
-            "message": message or SENTENCES.get(step.reason, ""),
-            "certainty": step.certainty,
-            "finished": now,
             "started": (command.status.started or now) if ran else command.status.started,
             "delivery": _acked(command.status.delivery) if ran else command.status.delivery,
             "late": command.ended,
             "output": seen.output,
             "stdout": seen.stdout,
             "stderr": seen.stderr,
-            "conditions": _conditions(command.status.conditions, step, message, now),
             "observed_generation": command.metadata.generation,
             **_measured(store, command, status, appends, cut=seen.cut),
         }
@@ -160,12 +162,3 @@ def _never_sent(command: Command) -> bool:
 
 def _acked(delivery: Delivery | None) -> Delivery | None:
     return None if delivery is None else delivery.model_copy(update={"acked": True})
-
-
-def _conditions(old: Conditions, step: Step, message: str, now: datetime) -> Conditions:
-    """Complete whatever the outcome; Succeeded and Failed say which (contract G-2)."""
-    sentence = message or SENTENCES.get(step.reason, "")
-    success = step.phase == "success"
-    conditions = with_condition(old, COMPLETE, "True", step.reason, sentence, now)
-    conditions = with_condition(conditions, SUCCEEDED, "True" if success else "False", step.reason, sentence, now)
-    return with_condition(conditions, FAILED, "False" if success else "True", step.reason, sentence, now)
