@@ -1,6 +1,7 @@
 """Which server, and with which token (contract F-4): flag, else variable, else current context, else this machine."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from controller.strictyaml import YAMLError, read_document
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:3001"
 _CONTEXT_KEYS: Final = {"server", "token", "token_file"}
+_TOKEN: Final = re.compile("[!-~]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +41,14 @@ def resolve(
     if token_file is not None:
         return Connection(url=url, token=_token_in(Path(token_file)))
     if token := environ.get("VENDETTA_TOKEN"):
-        return Connection(url=url, token=token.strip())
+        return Connection(url=url, token=_checked_token(token, "VENDETTA_TOKEN"))
     if url != theirs.rstrip("/"):
         return Connection(url=url)
     if "token_file" in chosen:
         return Connection(url=url, token=_token_in(_contexts_path(environ).parent / str(chosen["token_file"])))
-    return Connection(url=url, token=str(chosen["token"]) if "token" in chosen else None)
+    if "token" in chosen:
+        return Connection(url=url, token=_checked_token(str(chosen["token"]), "the context's token"))
+    return Connection(url=url)
 
 
 def _checked_url(text: str) -> str:
@@ -58,13 +62,21 @@ def _checked_url(text: str) -> str:
 
 def _token_in(path: Path) -> str:
     try:
-        token = path.expanduser().read_text().strip()
+        text = path.expanduser().read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise Misused(
             f"cannot read the token file {path}: {getattr(error, 'strerror', None) or 'not text'}"
         ) from None
-    if not token:
+    if not text.strip():
         raise Misused(f"the token file {path} is empty")
+    return _checked_token(text, f"the token file {path}")
+
+
+def _checked_token(text: str, origin: str) -> str:
+    """The token, fit for a header. What is wrong with it is told without showing it."""
+    token = text.removesuffix("\n").removesuffix("\r")
+    if not _TOKEN.fullmatch(token):
+        raise Misused(f"{origin} is no token: it holds a space, a line break or a character that is not ASCII")
     return token
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from api.cli.connection import Connection, resolve
 from api.cli.errors import Misused
+from controller.strictyaml import write_document
 
 CONTEXTS = """
 current: dev
@@ -39,14 +40,31 @@ def test_server_is_flag_variable_context(environ: dict[str, str]) -> None:
 
 
 def test_token_is_file_variable_context(environ: dict[str, str], tmp_path: Path) -> None:
-    """F-4: in this order; whitespace around it does not count."""
+    """F-4: in this order; the line's end does not count."""
     assert resolve(environ=environ).token == "dev-token"
     assert resolve(environ=environ, context="ci").token == "ci-token"
     assert resolve(environ=environ, context="bare").token is None
     environ["VENDETTA_TOKEN"] = "variable-token\n"
     assert resolve(environ=environ).token == "variable-token"
-    (tmp_path / "t").write_text(" file-token\n")
+    (tmp_path / "t").write_text("file-token\n")
     assert resolve(environ=environ, token_file=str(tmp_path / "t")).token == "file-token"
+
+
+@pytest.mark.parametrize("token", ["se\ncret", " secret", "secret\n\n", "sécret", "sec\x00ret", "\n"])
+def test_what_cannot_be_a_token_is_refused_unseen(environ: dict[str, str], tmp_path: Path, token: str) -> None:
+    """F-3, E-8: from a file, the environment or a context; exit code 2, and the sentence does not show it."""
+    (tmp_path / "t").write_text(token)
+    (tmp_path / "vendetta/contexts.yaml").write_text(write_document({"contexts": {"x": {"token": token}}}))
+    sources: list[tuple[dict[str, str], str | None, str | None]] = [
+        ({}, str(tmp_path / "t"), None),
+        ({"VENDETTA_TOKEN": token}, None, None),
+        ({}, None, "x"),
+    ]
+    for more, file, context in sources:
+        with pytest.raises(Misused) as caught:
+            resolve(environ=environ | more, token_file=file, context=context)
+        assert "cret" not in str(caught.value)
+        assert "token" in str(caught.value)
 
 
 def test_a_contexts_token_goes_to_its_own_server_only(environ: dict[str, str]) -> None:
