@@ -64,14 +64,17 @@ def _texts(paths: list[str]) -> Iterator[tuple[str, bytes]]:
             yield "<stdin>", sys.stdin.buffer.read(SIZE_LIMIT + 1)
             continue
         path = Path(given)
-        files = (
-            sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file()) if path.is_dir() else [path]
-        )
-        for file in files:
+        for file in _files_in(path) if path.is_dir() else [path]:
             try:
                 yield str(file), file.read_bytes()
             except OSError as error:
                 raise Misused(f"cannot read {file}: {error.strerror}") from None
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """The manifests below the folder, in order; what is hidden (an editor's copies, `.git`) does not count."""
+    found = (path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
+    return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
 
 
 def _manifests(file: str, text: bytes, problems: list[str]) -> Iterator[Manifest]:

@@ -13,6 +13,13 @@ from controller.resources.meta import API_VERSION, Resource
 from controller.resources.scheme import KINDS
 
 SHOWN: Final = {name: kind for name, kind in KINDS.items() if kind.plural is not None}
+_SECRETS: Final = {"password", "passphrase", "privatekey", "token", "secret", "apikey", "identityfile"}
+_BY_REFERENCE: Final = (
+    "a secret does not belong in a manifest: name a file of the server's credentials directory in credentialRef"
+)
+_CLOSE_ENOUGH: Final = 0.5
+"""Similarity below which a suggestion would only puzzle."""
+_TYPE: Final = "must be a"
 Place = tuple[str | int, ...]
 Problem = tuple[Place, str]
 """Where in the manifest, and what is wrong there."""
@@ -39,8 +46,9 @@ def _head(data: Any) -> Problem | None:
         return (), "a manifest is a mapping with apiVersion, kind, metadata and spec"
     kind, version = data.get("kind"), data.get("apiVersion")
     if kind not in SHOWN:
-        likely = difflib.get_close_matches(str(kind), SHOWN, n=1, cutoff=0)[0]
-        return ("kind",), f"unknown kind {kind!r}: did you mean {likely!r}?"
+        likely = difflib.get_close_matches(str(kind), SHOWN, n=1, cutoff=_CLOSE_ENOUGH)
+        hint = f"did you mean {likely[0]!r}?" if likely else f"there is {' and '.join(SHOWN)}"
+        return ("kind",), f"unknown kind {kind!r}: {hint}"
     if version != API_VERSION:
         return ("apiVersion",), f"apiVersion must be {API_VERSION!r}, not {version!r}"
     metadata = data.get("metadata")
@@ -52,6 +60,8 @@ def _head(data: Any) -> Problem | None:
 def _problem(model: type[BaseModel], data: Any, detail: ErrorDetails) -> Problem:
     place = _place_in(data, detail["loc"])
     name = ".".join(str(step) for step in place)
+    if detail["type"] == "extra_forbidden" and str(place[-1]).replace("_", "").lower() in _SECRETS:
+        return place, f"unknown key {name!r}: {_BY_REFERENCE}"
     if detail["type"] == "extra_forbidden":
         return place, f"unknown key {name!r}{_hint(model, place)}"
     if detail["type"] == "missing":
@@ -68,7 +78,22 @@ def _merged(problems: Iterable[Problem]) -> list[Problem]:
     by_place: dict[Place, list[str]] = {}
     for place, message in problems:
         by_place.setdefault(place, []).append(message)
-    return [(place, messages[0]) for place, messages in by_place.items()]
+    deeper = {place[:end] for place in by_place for end in range(len(place))}
+    merged = ((place, _condensed(messages, deeper=place in deeper)) for place, messages in by_place.items())
+    return [(place, message) for place, message in merged if message]
+
+
+def _condensed(messages: list[str], *, deeper: bool) -> str:
+    """What is wrong at one place; nothing, where it has a right type whose inside is wrong."""
+    types = [message for message in messages if f": {_TYPE}" in message]
+    others = [message for message in messages if message not in types]
+    if others or deeper:
+        return others[0] if others else ""
+    name = types[0].partition(": ")[0]
+    if len(types) == 1:
+        return types[0]
+    wanted = (message.partition(": must be ")[2].replace("a valid i", "an i") for message in dict.fromkeys(types))
+    return f"{name}: must be " + " or ".join(wanted).replace("a valid ", "a ")
 
 
 def _place_in(data: Any, location: Place) -> Place:
@@ -87,11 +112,9 @@ def _hint(model: type[BaseModel], place: Place) -> str:
     """`: did you mean …?`, a neighbour's name or the same name elsewhere."""
     name = str(place[-1])
     neighbours = [alias for found in _models_at(model, place[:-1]) for alias in _names(found)]
-    close = difflib.get_close_matches(name, neighbours, n=1)
+    close = difflib.get_close_matches(name, neighbours, n=1, cutoff=_CLOSE_ENOUGH)
     if not close:
         close = [path for path in _paths(model) if path.rpartition(".")[2].lower() == name.lower()][:1]
-    if not close:
-        close = difflib.get_close_matches(name, neighbours, n=1, cutoff=0)
     return f": did you mean {close[0]!r}?" if close else ""
 
 

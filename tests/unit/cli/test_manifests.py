@@ -96,7 +96,14 @@ def test_what_get_prints_can_be_applied(tmp_path: Path) -> None:
         ("name: build-01", "name: build/01", "'build/01' is not a Node's name"),
         ("type: ssh", "user: x", "the key 'user' is here twice"),
         ("id: web", "name: web", "spec.services.0.id is missing"),
-        ("docker: true", "docker: [1]", "spec.capabilities.docker:"),
+        ("docker: true", "docker: [1]", ": must be a boolean or an integer or a number or a string"),
+        (
+            "user: deploy",
+            "password: x",
+            "'spec.transport.password': a secret does not belong in a manifest: name a file",
+        ),
+        ("user: deploy", "privateKey: x", "'spec.transport.privateKey': a secret does not belong in a manifest"),
+        ("address: 10.0.0.5", "token: x", "'spec.token': a secret does not belong in a manifest"),
     ],
 )
 def test_a_mistake_names_file_line_and_the_nearest_key(tmp_path: Path, wrong: str, right: str, problem: str) -> None:
@@ -108,6 +115,37 @@ def test_a_mistake_names_file_line_and_the_nearest_key(tmp_path: Path, wrong: st
     assert message.startswith(f"{tmp_path / 'n.yaml'}:")
     assert problem in message
     assert "\n" not in message, "one mistake is one line"
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("5", ":10: spec.params.env.A: must be a string or an object"),
+        ("{credentialRf: x}", ":10: spec.params.env.A.credentialRef is missing"),
+        ("{}", ":10: spec.params.env.A.credentialRef is missing"),
+    ],
+)
+def test_a_value_of_several_types_is_one_mistake(tmp_path: Path, value: str, problem: str) -> None:
+    """F-2: what it may be, not each way in which it is not that."""
+    (tmp_path / "c.yaml").write_text(write_document(COMMAND).replace("A: b", f"A: {value}"))
+    message = problem_of(tmp_path / "c.yaml")
+    assert problem in message
+    assert "valid string" not in message
+
+
+def test_only_a_close_name_is_suggested(tmp_path: Path) -> None:
+    """F-2: a suggestion that has nothing to do with it only puzzles."""
+    (tmp_path / "n.yaml").write_text(write_document(NODE).replace("  port: 22", "  zzz: 22"))
+    assert problem_of(tmp_path / "n.yaml").endswith("unknown key 'spec.zzz'")
+
+
+def test_hidden_files_are_nobodys_manifests(tmp_path: Path) -> None:
+    """F-2: an editor's copies and `.git` lie in folders too; a hidden file that is named counts."""
+    for name in ("n.yaml", ".n.yaml", ".git/n.yaml", "deep/.hidden/n.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(write_document(NODE))
+    assert [m.origin for m in read([str(tmp_path)])] == [f"{tmp_path}/n.yaml:1"]
+    assert len(read([str(tmp_path / ".git")])) == 1
 
 
 def test_all_mistakes_in_all_files_are_told(tmp_path: Path) -> None:
