@@ -132,10 +132,6 @@ async def _supervise(
     if await wants_to_cancel(f"Cancel {what}?", interrupts):
         await _cancel_all(remote, runs)
         await _unless_interrupted(work, interrupts, _LAST_WAIT)
-    else:
-        for run in runs:
-            if run.sent and not run.over:
-                warn(f"vendetta: {run.node}: it goes on: `vendetta logs -f {run.name}` shows it")
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
     return True
@@ -168,16 +164,23 @@ def tell_ends(runs: Sequence[Run]) -> None:
     """Say on stderr what exit codes do not say, and for many nodes count."""
     many = len(runs) > 1
     for run in runs:
-        why = str(run.error) if run.error else sentence(run.status) if run.over else "not over"
+        why = str(run.error) if run.error else sentence(run.status) if run.over else _how_to_follow(run)
         code = run.status.get("exitCode")
         if why is None and many and code:
             why = f"exit code {code}"
         if why is not None:
             warn(f"vendetta: {run.node}: {why}")
     if many:
-        verdicts = [_verdict(run) for run in runs]
-        counts = [f"{verdicts.count(word)} {word}" for word in ("succeeded", "failed", "unreachable")]
+        verdicts = [_verdict(run) if run.over else "not over" for run in runs]
+        counts = [f"{verdicts.count(word)} {word}" for word in ("succeeded", "failed", "unreachable", "not over")]
         warn(f"vendetta: {len(runs)} nodes: {', '.join(c for c in counts if not c.startswith('0 '))}")
+
+
+def _how_to_follow(run: Run) -> str:
+    """What there is to say of a command that nobody waits for any more."""
+    if run.sent:
+        return f"it goes on: `vendetta logs -f {run.name}` shows it"
+    return f"it may have been sent: `vendetta get command {run.name}` tells"
 
 
 def final_code(runs: Sequence[Run], *, many: bool, interrupted: bool) -> int:

@@ -1,5 +1,6 @@
 """What a command's end means for the exit code of `exec` (contract F-4), as pure functions of its status."""
 
+import signal
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
@@ -20,11 +21,11 @@ def has_ended(command: dict[str, Any]) -> bool:
 
 def exit_code(status: dict[str, Any]) -> int:
     """The command's own code; 124 timeout; 128 + n for signal n; 255 for everything else."""
-    phase, code, signal = status.get("phase"), status.get("exitCode"), status.get("signal")
+    phase, code, number = status.get("phase"), status.get("exitCode"), status.get("signal")
     if phase == "timeout":
         return TIMEOUT
-    if phase in {"success", "error"} and isinstance(signal, int) and signal > 0:
-        return min(128 + signal, ANYTHING_ELSE)
+    if phase in {"success", "error"} and isinstance(number, int) and number > 0:
+        return min(128 + number, ANYTHING_ELSE)
     if phase in {"success", "error"} and isinstance(code, int) and 0 <= code <= ANYTHING_ELSE:
         return code
     return ANYTHING_ELSE
@@ -49,5 +50,15 @@ def sentence(status: dict[str, Any]) -> str | None:
     """Why it ended, where its own exit code does not say; None where it does."""
     if status.get("phase") == "success" or status.get("reason") == "NonZeroExit":
         return None
-    parts = [str(status.get("reason") or status.get("phase") or "no status"), str(status.get("message") or "")]
-    return ": ".join(part for part in parts if part)
+    reason = str(status.get("reason") or status.get("phase") or "no status")
+    number = status.get("signal")
+    by = _signal_name(number) if reason == "Signalled" and isinstance(number, int) else ""
+    return ": ".join(part for part in (reason, by, str(status.get("message") or "")) if part)
+
+
+def _signal_name(number: int) -> str:
+    """`SIGTERM (15)`."""
+    try:
+        return f"{signal.Signals(number).name} ({number})"
+    except ValueError:
+        return f"signal {number}"

@@ -56,3 +56,9 @@ def test_only_what_codes_do_not_say_is_said() -> None:
         sentence({"phase": "timeout", "reason": "ExecTimeout", "message": "ran for 5s"}) == "ExecTimeout: ran for 5s"
     )
     assert sentence({}) == "no status"
+
+
+@pytest.mark.parametrize(("number", "name"), [(15, "SIGTERM (15)"), (9, "SIGKILL (9)"), (99, "signal 99")])
+def test_a_signal_has_its_name(number: int, name: str) -> None:
+    """F-4: nobody knows all the numbers."""
+    assert sentence({"phase": "error", "reason": "Signalled", "signal": number}) == f"Signalled: {name}"
