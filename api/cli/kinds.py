@@ -45,6 +45,16 @@ def kind_and_names(words: list[str]) -> tuple[Kind, list[str]]:
     return kinds.pop(), names
 
 
+def name_in(kind: Kind, word: str) -> str:
+    """The name in `build-01` or `node/build-01`. Raises Misused for an object of another kind."""
+    prefix, slash, name = word.partition("/")
+    if not slash:
+        return word
+    if kind_named(prefix) is not kind or not name:
+        raise Misused(f"{word!r} is not a {kind.singular}: write NAME or {kind.singular}/NAME")
+    return name
+
+
 def title(obj: dict[str, Any]) -> str:
     """`node/build-01`."""
     return f"{str(obj.get('kind', '?')).lower()}/{name_of(obj)}"

@@ -1,15 +1,20 @@
 """How objects are shown: `-o table|wide|json|yaml|name`."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, Final
+
+import typer
 
 from api.cli.kinds import Kind, title
 from api.cli.tables import Object, columns_of, headings, line, now, row, widths_of
 from api.escape import escape
 from controller.strictyaml import write_document
+
+_MISLEADING: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Format(StrEnum):
@@ -29,6 +34,9 @@ class Shape(StrEnum):
     JSON = "json"
 
 
+Output = Annotated[Shape, typer.Option("--output", "-o", metavar="FORMAT", help="text or json.")]
+
+
 def say(text: str) -> None:
     """One line on stdout."""
     sys.stdout.write(text + "\n")
@@ -43,7 +51,22 @@ def warn(text: str) -> None:
 
 def say_json(data: Any) -> None:
     """Data as JSON for programs."""
-    say(json.dumps(data, indent=2, ensure_ascii=False))
+    say(json_text(data, indent=2))
+
+
+def json_text(data: Any, *, indent: int | None = None) -> str:
+    """JSON that may as well be shown on a terminal."""
+    return _written_out(json.dumps(data, indent=indent, ensure_ascii=False))
+
+
+def yaml_text(data: Any) -> str:
+    """YAML that may as well be shown on a terminal: the writer puts such characters into double quotes only."""
+    return _written_out(write_document(data))
+
+
+def _written_out(text: str) -> str:
+    """The text with `\\uXXXX`, which JSON and YAML both read, for what would turn the writing or end a line."""
+    return _MISLEADING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def show_one(obj: Object, kind: Kind, form: Format) -> None:
@@ -51,7 +74,7 @@ def show_one(obj: Object, kind: Kind, form: Format) -> None:
     if form is Format.JSON:
         say_json(obj)
     elif form is Format.YAML:
-        sys.stdout.write(write_document(obj))
+        sys.stdout.write(yaml_text(obj))
     else:
         show_list([obj], kind, form)
 
@@ -60,7 +83,7 @@ def show_list(items: list[Object], kind: Kind, form: Format) -> None:
     """A list of objects of one kind."""
     if form in {Format.JSON, Format.YAML}:
         listed = {"apiVersion": "v1", "kind": "List", "items": items}
-        say_json(listed) if form is Format.JSON else sys.stdout.write(write_document(listed))
+        say_json(listed) if form is Format.JSON else sys.stdout.write(yaml_text(listed))
     elif form is Format.NAME:
         for item in items:
             say(escape(title(item)))

@@ -122,6 +122,20 @@ def age(time: Any, now: datetime) -> str:
     return f"{days}d{hours % 24}h" if hours % 24 and days < 8 else f"{days}d"
 
 
+def in_order(items: list[Object]) -> list[Object]:
+    """Commands with the newest last, for their names say nothing; other kinds as the server has them."""
+    return sorted(items, key=_made) if all(item.get("kind") == "Command" for item in items) else items
+
+
+def _made(command: Object) -> tuple[str, datetime, str]:
+    metadata = command.get("metadata", {})
+    try:
+        queued = datetime.fromisoformat(str(command.get("status", {}).get("queued")))
+    except ValueError:
+        queued = datetime.max.replace(tzinfo=UTC)
+    return str(metadata.get("creationTimestamp") or ""), queued, name_of(command)
+
+
 def now() -> datetime:
     """The time on this machine."""
     return datetime.now(UTC)

@@ -1,6 +1,5 @@
 """`get`, `describe`, `delete`: looking at objects, and removing them."""
 
-import json
 import sys
 import time
 from typing import Annotated
@@ -13,12 +12,25 @@ from api.cli.errors import CLIError, Expired, Misused, NotFound
 from api.cli.invocation import Invocation
 from api.cli.kinds import Kind, kind_and_names, name_of, title
 from api.cli.manifests import read
-from api.cli.output import Format, Shape, Table, say, say_json, show_list, show_one, warn
-from api.cli.tables import Object
+from api.cli.output import (
+    Format,
+    Output,
+    Shape,
+    Table,
+    json_text,
+    say,
+    say_json,
+    show_list,
+    show_one,
+    warn,
+    yaml_text,
+)
+from api.cli.tables import Object, in_order
 from api.escape import escape
-from controller.strictyaml import write_document
 
-Selector = Annotated[str, typer.Option("--selector", "-l", help="Label selector: `env=dev,tier in (a,b)`.")]
+Selector = Annotated[
+    str, typer.Option("--selector", "-l", metavar="SELECTOR", help="Label selector: `env=dev,tier in (a,b)`.")
+]
 Words = Annotated[list[str], typer.Argument(metavar="KIND [NAME]…", help="nodes | commands, and names.")]
 
 
@@ -33,7 +45,9 @@ def get(
     context: typer.Context,
     what: Words,
     selector: Selector = "",
-    output: Annotated[Format, typer.Option("--output", "-o", help="How to show it.")] = Format.TABLE,
+    output: Annotated[
+        Format, typer.Option("--output", "-o", metavar="FORMAT", help="table, wide, json, yaml or name.")
+    ] = Format.TABLE,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on and show every change.")] = False,
 ) -> None:
     """List nodes or commands, or show the ones named.
@@ -52,7 +66,7 @@ def get(
         elif names:
             show_list([client.get(kind, name) for name in names], kind, output)
         else:
-            show_list(client.list(kind, selector)["items"], kind, output)
+            show_list(in_order(client.list(kind, selector)["items"]), kind, output)
 
 
 def _watch(client: Client, kind: Kind, names: list[str], selector: str, form: Format) -> None:
@@ -63,7 +77,8 @@ def _watch(client: Client, kind: Kind, names: list[str], selector: str, form: Fo
         if not version:
             listed = client.list(kind, selector)
             version = listed["metadata"]["resourceVersion"]
-            _show_change([o for o in listed["items"] if not names or name_of(o) in names], form, table)
+            here = [o for o in in_order(listed["items"]) if not names or name_of(o) in names]
+            _show_change(here, form, table)
         try:
             for event, obj in client.watch(kind, version, selector):
                 version = obj["metadata"]["resourceVersion"]
@@ -80,9 +95,9 @@ def _show_change(items: list[Object], form: Format, table: Table) -> None:
         return
     for item in items:
         if form is Format.JSON:
-            say(json.dumps(item, ensure_ascii=False))  # one line each, for programs that read lines
+            say(json_text(item))  # one line each, for programs that read lines
         elif form is Format.YAML:
-            say("---\n" + write_document(item).rstrip("\n"))
+            say("---\n" + yaml_text(item).rstrip("\n"))
         else:
             say(escape(title(item)))
 
@@ -91,7 +106,7 @@ def describe(
     context: typer.Context,
     what: Words,
     selector: Selector = "",
-    output: Annotated[Shape, typer.Option("--output", "-o", help="For people, or for programs.")] = Shape.TEXT,
+    output: Output = Shape.TEXT,
 ) -> None:
     """Show everything about nodes or commands, for people.
 
@@ -99,7 +114,7 @@ def describe(
     """
     kind, names = kind_and_names(what)
     with context.ensure_object(Invocation).client() as client:
-        items = [client.get(kind, name) for name in names] or client.list(kind, selector)["items"]
+        items = [client.get(kind, name) for name in names] or in_order(client.list(kind, selector)["items"])
     if output is Shape.JSON:
         say_json(items)
     else:
@@ -111,11 +126,13 @@ def describe(
 def delete(
     context: typer.Context,
     what: Annotated[list[str] | None, typer.Argument(metavar="[KIND NAME…]", help="What to remove.")] = None,
-    file: Annotated[list[str] | None, typer.Option("--file", "-f", help="Manifests: a file, a folder, `-`.")] = None,
+    file: Annotated[
+        list[str] | None, typer.Option("--file", "-f", metavar="FILE", help="Manifests: a file, a folder, `-`.")
+    ] = None,
     ignore_not_found: Annotated[
         bool, typer.Option("--ignore-not-found", help="It is fine when it is gone already.")
     ] = False,
-    output: Annotated[Shape, typer.Option("--output", "-o", help="For people, or for programs.")] = Shape.TEXT,
+    output: Output = Shape.TEXT,
 ) -> None:
     """Remove nodes or commands: those named, or those in manifests.
 

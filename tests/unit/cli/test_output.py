@@ -1,17 +1,20 @@
 """What people see: tables, ages, prefixes, descriptions (contract F-2, F-4)."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from api.cli.describe import described
 from api.cli.errors import Misused
 from api.cli.invocation import hoisted, split_tail
-from api.cli.kinds import COMMANDS, NODES, kind_and_names, kind_named
+from api.cli.kinds import COMMANDS, NODES, kind_and_names, kind_named, name_in, name_of
 from api.cli.output import Format, show_list, show_one
 from api.cli.remote import Piece
 from api.cli.screen import Prefixed, Through
-from api.cli.tables import age
+from api.cli.tables import age, in_order
+from controller.strictyaml import read_document
 
 NOW = datetime(2026, 1, 13, 18, 17, tzinfo=UTC)
 NODE = {
@@ -74,6 +77,44 @@ def test_a_description_has_everything_and_no_control_characters() -> None:
     assert "\x1b" not in text
     for part in ("Name: ", "build-01", "env:", "address:", "- id:", "Conditions:", "ProbeSucceeded", "\\x1b[2Jfine"):
         assert part in text
+
+
+def test_nothing_turns_the_writing(capsys: pytest.CaptureFixture[str]) -> None:
+    """F-2: every format writes such characters out, and JSON and YAML read back to the same text."""
+    odd = "a\u202eb\u2066c\u2069\x9bd"
+    node = {**NODE, "spec": {"address": odd, odd: odd}}
+    for form in (Format.TABLE, Format.JSON, Format.YAML):
+        show_one(node, NODES, form)
+        out = capsys.readouterr().out
+        assert not set(out) & set("\u202e\u2066\u2069\x9b")
+        if form is Format.JSON:
+            assert json.loads(out) == node
+        if form is Format.YAML:
+            assert read_document(out).data["spec"] == node["spec"]
+    assert not set(described(node)) & set("\u202e\u2066\u2069\x9b")
+
+
+def test_commands_are_listed_with_the_newest_last() -> None:
+    """F-2: by creation; nodes stay as they are."""
+
+    def command(name: str, second: int, queued: str = "") -> dict[str, Any]:
+        stamp = f"2026-01-13T18:17:{second:02}Z"
+        metadata = {"name": name, "creationTimestamp": stamp}
+        return {"kind": "Command", "metadata": metadata, "status": {"queued": queued or stamp}}
+
+    late = command("b", 2, "2026-01-13T18:17:02.5Z")
+    items = [command("a", 9), late, command("c", 2), command("d", 1)]
+    assert [name_of(item) for item in in_order(items)] == ["d", "c", "b", "a"]
+    nodes = [{"kind": "Node", "metadata": {"name": name}} for name in "ba"]
+    assert in_order(nodes) == nodes
+
+
+def test_names_may_carry_their_kind() -> None:
+    """F-2: what other verbs print can be given back."""
+    assert name_in(COMMANDS, "command/x") == name_in(COMMANDS, "x") == "x"
+    for word in ("node/x", "command/", "pod/x"):
+        with pytest.raises(Misused):
+            name_in(COMMANDS, word)
 
 
 def test_kinds_have_several_names() -> None:
