@@ -2,6 +2,8 @@
 
 import os
 import socket
+import ssl
+from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx2
@@ -20,6 +22,7 @@ _ERRORS: Final[dict[int, type[CLIError]]] = {
     503: Unreachable,
     504: Unreachable,
 }
+_NOT_TLS: Final = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING", "RECORD_LAYER_FAILURE"}
 _TO_LOG_IN: Final = "give a token with --token-file or VENDETTA_TOKEN"
 
 
@@ -37,6 +40,9 @@ def checked(response: httpx2.Response, url: str) -> httpx2.Response:
         raise Failed(
             f"the server at {url} sends us elsewhere ({response.headers.get('Location', '?')}): use that URL"
         )
+    if response.status_code == 404 and not _names_an_object(response):
+        asked = response.request.url.copy_with(query=None)
+        raise Failed(f"there is nothing at {asked}: is {url} the URL of a Vendetta server?")
     message = _message(response) or f"the server at {url} answered {response.status_code} {response.reason_phrase}"
     if response.status_code == 401:
         message = f"{message}: {_TO_LOG_IN}"
@@ -45,15 +51,25 @@ def checked(response: httpx2.Response, url: str) -> httpx2.Response:
 
 def _message(response: httpx2.Response) -> str:
     """The sentence in a Kubernetes Status or in the flat API's error."""
+    return str(_problem(response).get("message") or "").rstrip(".")
+
+
+def _names_an_object(response: httpx2.Response) -> bool:
+    """Whether an object is missing; where it is not said which, it is the path that makes no sense."""
+    details = _problem(response).get("details")
+    return isinstance(details, dict) and "name" in details
+
+
+def _problem(response: httpx2.Response) -> dict[str, Any]:
+    """The Kubernetes Status, or the flat API's error; empty where there is neither."""
     try:
         body = response.json()
     except ValueError:
-        return ""
+        return {}
     if not isinstance(body, dict):
-        return ""
-    error = body.get("error")
-    message = error.get("message") if isinstance(error, dict) else body.get("message")
-    return str(message or "").rstrip(".")
+        return {}
+    error = body.get("error", body)
+    return error if isinstance(error, dict) else {}
 
 
 def json_of(response: httpx2.Response, url: str) -> dict[str, Any]:
@@ -70,6 +86,8 @@ def json_of(response: httpx2.Response, url: str) -> dict[str, Any]:
 def no_contact(error: httpx2.HTTPError | httpx2.InvalidURL, url: str) -> Unreachable:
     """The one sentence for a server that is down."""
     advice = "start one with `vendetta coordination start`, or name another with --server or VENDETTA_SERVER"
+    if (tls := _tls_error(error)) is not None:
+        return Unreachable(f"cannot talk TLS with the server at {url}: {_tls_reason(tls, url)}")
     if isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout):
         return Unreachable(f"cannot connect to the server at {url}: no answer in time; {advice}")
     if isinstance(error, httpx2.TimeoutException):
@@ -79,12 +97,30 @@ def no_contact(error: httpx2.HTTPError | httpx2.InvalidURL, url: str) -> Unreach
     return Unreachable(f"the connection to the server at {url} broke: {_reason(error)}")
 
 
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _tls_error(error: Exception) -> ssl.SSLError | None:
+    return next((cause for cause in _chain(error) if isinstance(cause, ssl.SSLError)), None)
+
+
+def _tls_reason(error: ssl.SSLError, url: str) -> str:
+    """An SSLError is an OSError too, but its number is none of the system's."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate does not count: {error.verify_message}"
+    if error.reason in _NOT_TLS:
+        return f"it does not speak TLS there; perhaps it is {url.replace('https:', 'http:', 1)}"
+    return (error.reason or str(error)).replace("_", " ").lower()
+
+
 def _reason(error: Exception) -> str:
     """The system's own words for it, from the bottom of the chain."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _chain(error):
         if isinstance(cause, OSError) and cause.errno:
             # asyncio puts addresses into strerror, name look-ups have numbers of their own
             return (cause.strerror if isinstance(cause, socket.gaierror) else os.strerror(cause.errno)) or str(cause)
-        cause = cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__

@@ -6,14 +6,16 @@ Exit codes (contract F-3): 0, 1 failed, 2 usage, 3 server unreachable or refused
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from api.cli import verbs_apply, verbs_coordination, verbs_get, verbs_node, verbs_run, verbs_token
 from api.cli.errors import CLIError
-from api.cli.invocation import Invocation, hoisted, split_tail
-from api.cli.output import warn
+from api.cli.invocation import GLOBAL_OPTIONS, Invocation, hoisted, split_tail
+from api.cli.output import say, warn
+from api.cli.plainhelp import make_plain
 
 INTERRUPTED = 130
 
@@ -28,18 +30,32 @@ app = typer.Typer(
 )
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        say(f"vendetta {verbs_coordination.program_version()}")
+        raise typer.Exit
+
+
 @app.callback()
 def _globals(
     context: typer.Context,
     server: Annotated[
-        str | None, typer.Option(help="URL of the server; else VENDETTA_SERVER, the context, http://127.0.0.1:3001.")
+        str | None,
+        typer.Option(
+            metavar="URL", help="URL of the server; else VENDETTA_SERVER, the context, http://127.0.0.1:3001."
+        ),
     ] = None,
     token_file: Annotated[
-        str | None, typer.Option(help="File with the token; else VENDETTA_TOKEN, the context.")
+        str | None, typer.Option(metavar="FILE", help="File with the token; else VENDETTA_TOKEN, the context.")
     ] = None,
     context_name: Annotated[
-        str | None, typer.Option("--context", help="Name of a context in ~/.config/vendetta/contexts.yaml.")
+        str | None,
+        typer.Option("--context", metavar="NAME", help="Name of a context in ~/.config/vendetta/contexts.yaml."),
     ] = None,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Show the version of this program."),
+    ] = False,
 ) -> None:
     invocation = context.ensure_object(Invocation)
     invocation.server, invocation.token_file, invocation.context = server, token_file, context_name
@@ -47,20 +63,22 @@ def _globals(
 
 for module in (verbs_get, verbs_apply, verbs_run, verbs_node, verbs_token, verbs_coordination):
     module.register(app)
+make_plain(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     before, tail = split_tail(sys.argv[1:] if arguments is None else arguments)
     invocation = Invocation(tail=tail)
+    words = hoisted(before)
     try:
-        code = app(hoisted(before), prog_name="vendetta", standalone_mode=False, obj=invocation)
+        code = app(words, prog_name="vendetta", standalone_mode=False, obj=invocation)
     except CLIError as error:
         for sentence in str(error).splitlines():
             warn(f"vendetta: {sentence}")
         return error.exit_code
     except typer.TyperException as error:
-        return _usage(error)
+        return _usage(error, words, invocation)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has enough of it
@@ -69,15 +87,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _usage(error: typer.TyperException) -> int:
+def _usage(error: typer.TyperException, words: Sequence[str], invocation: Invocation) -> int:
     """Tell a usage error in one line, with the way to the help."""
-    context = getattr(error, "ctx", None)
-    path = getattr(context, "command_path", "vendetta")
     if type(error).__name__ == "NoArgsIsHelpError":
         return error.exit_code
-    warn(f"vendetta: {error.format_message()}")
-    warn(f"Try `{path} --help`.")
+    message = error.format_message().replace("Value error, ", "").replace("Input should be", "it must be")
+    message = message.partition(", unable to parse")[0]
+    path = _path_of(words)
+    hint = ""
+    if path == "vendetta exec" and invocation.tail is None:
+        hint = "The command to run goes after `--`: vendetta exec NODE -- ARGV…. "
+    warn(f"vendetta: {message}")
+    warn(f"{hint}Try `{path} --help`.")
     return error.exit_code
+
+
+def _path_of(words: Sequence[str]) -> str:
+    """The verb that was called, as far as there is one: `vendetta token create`. Not every error knows it."""
+    path, command, waiting = ["vendetta"], get_command(app), list(words)
+    while waiting and (verbs := _verbs_of(command)):
+        word = waiting.pop(0)
+        if word in GLOBAL_OPTIONS and waiting:
+            waiting.pop(0)
+        elif word in verbs:
+            path.append(word)
+            command = verbs[word]
+        elif not word.startswith("-"):
+            break
+    return " ".join(path)
+
+
+def _verbs_of(command: Any) -> dict[str, Any]:
+    return getattr(command, "commands", {})
 
 
 if __name__ == "__main__":

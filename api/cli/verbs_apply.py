@@ -8,10 +8,12 @@ from api.cli.apply import DryRun, carry_out, difference, plan
 from api.cli.errors import CLIError
 from api.cli.invocation import Invocation
 from api.cli.manifests import read
-from api.cli.output import Shape, say, say_json, warn
+from api.cli.output import Output, Shape, say, say_json, warn
 from api.escape import escape
 
-Files = Annotated[list[str], typer.Option("--file", "-f", help="A file, a folder (recursively), or `-` for stdin.")]
+Files = Annotated[
+    list[str], typer.Option("--file", "-f", metavar="FILE", help="A file, a folder (recursively), or `-` for stdin.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -23,8 +25,10 @@ def register(app: typer.Typer) -> None:
 def apply(
     context: typer.Context,
     file: Files,
-    dry_run: Annotated[DryRun, typer.Option(help="`client`: only compare; `server`: let the server check.")] = "none",
-    output: Annotated[Shape, typer.Option("--output", "-o", help="For people, or for programs.")] = Shape.TEXT,
+    dry_run: Annotated[
+        DryRun, typer.Option(metavar="WHERE", help="client: only compare; server: let it check; none.")
+    ] = "none",
+    output: Output = Shape.TEXT,
 ) -> int:
     """Make the server's objects what the manifests say.
 
@@ -57,7 +61,7 @@ def apply(
 def diff(
     context: typer.Context,
     file: Files,
-    output: Annotated[Shape, typer.Option("--output", "-o", help="For people, or for programs.")] = Shape.TEXT,
+    output: Output = Shape.TEXT,
 ) -> int:
     """Show what apply would change; the exit code is 1 when there is something.
 

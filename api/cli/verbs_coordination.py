@@ -14,11 +14,10 @@ from api.cli.answers import json_of
 from api.cli.client import Client
 from api.cli.errors import CLIError, Failed, Unreachable
 from api.cli.invocation import Invocation
-from api.cli.output import Shape, say, say_json, warn
+from api.cli.output import Output, Shape, say, say_json, warn
 from api.escape import escape
 
 UNHEALTHY, NO_ANSWER = 1, 2
-Output = Annotated[Shape, typer.Option("--output", "-o", help="For people, or for programs.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +33,9 @@ def register(app: typer.Typer) -> None:
 
 
 def config(
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file, mode 0600.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this file, mode 0600.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
     """Print a configuration with every key and its default, and with fresh random secrets.
@@ -70,14 +71,16 @@ def _write(path: Path, text: str, *, force: bool) -> None:
 
 def start(
     config: Annotated[
-        Path | None, typer.Option(help="Configuration file; else the usual places are searched.")
+        Path | None, typer.Option(metavar="FILE", help="Configuration file; else the usual places are searched.")
     ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug | info | warn | error.")] = None,
-    log_format: Annotated[str | None, typer.Option(help="json | text.")] = None,
+    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free one.")] = None,
+    log_level: Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warn or error.")] = None,
+    log_format: Annotated[str | None, typer.Option(metavar="FORMAT", help="json or text.")] = None,
 ) -> int:
     """Run the server in the foreground until it gets SIGTERM or SIGINT.
+
+    Exit code 1: the configuration is wrong, 2: the command line is.
 
     Examples: `vendetta coordination start` · `vendetta coordination start --config coordination.yaml --port 8080`
     """
@@ -136,15 +139,20 @@ def _say_health(url: str, health: dict[str, Any]) -> None:
         say(escape(f"{key}: {health[key]}"))
 
 
+def program_version() -> str:
+    """The version of this program."""
+    try:
+        return installed_version("vendetta")
+    except PackageNotFoundError:
+        return "0+checkout"
+
+
 def version(output: Output = Shape.TEXT) -> None:
     """Show the version of this program.
 
     Example: `vendetta version -o json`
     """
-    try:
-        found = installed_version("vendetta")
-    except PackageNotFoundError:
-        found = "0+checkout"
+    found = program_version()
     if output is Shape.JSON:
         say_json({"version": found, "python": sys.version.split()[0]})
     else:

@@ -7,12 +7,11 @@ import typer
 
 from api.cli.answers import json_of
 from api.cli.invocation import Invocation
-from api.cli.kinds import NODES
-from api.cli.output import Shape, say, say_json
+from api.cli.kinds import NODES, name_in
+from api.cli.output import Output, Shape, say, say_json
 from api.escape import escape
 
 Names = Annotated[list[str], typer.Argument(metavar="NODE…", help="Names of nodes.")]
-Output = Annotated[Shape, typer.Option("--output", "-o", help="For people, or for programs.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +43,7 @@ def _set_unschedulable(context: typer.Context, names: list[str], output: Shape, 
     patch = {"spec": {"unschedulable": unschedulable}}
     with context.ensure_object(Invocation).client() as client:
         nodes = []
-        for name in names:
+        for name in [name_in(NODES, word) for word in names]:
             nodes.append(client.patch(NODES, name, patch))
             if output is Shape.TEXT:
                 say(escape(f"node/{name} {'cordoned' if unschedulable else 'uncordoned'}"))
@@ -55,7 +54,9 @@ def _set_unschedulable(context: typer.Context, names: list[str], output: Shape, 
 def trust(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
-    fingerprint: Annotated[str, typer.Option(help="The key's fingerprint: SHA256:…, as the node's owner tells it.")],
+    fingerprint: Annotated[
+        str, typer.Option(metavar="SHA256:…", help="The key's fingerprint: SHA256:…, as the node's owner tells it.")
+    ],
     output: Output = Shape.TEXT,
 ) -> None:
     """Trust the host key that a node presents now, after it has changed.
@@ -64,6 +65,7 @@ def trust(
 
     Example: `vendetta node trust build-01 --fingerprint SHA256:…`
     """
+    name = name_in(NODES, name)
     with context.ensure_object(Invocation).client() as client:
         path = f"/api/v1/nodes/{quote(name, safe='')}/trust"
         node = json_of(client.request("POST", path, body={"fingerprint": fingerprint}), client.url)

@@ -2,10 +2,10 @@
 
 import asyncio
 import getpass
-import json
 import os
+import re
 import sys
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -13,16 +13,16 @@ from api.cli.connection import Connection
 from api.cli.errors import CLIError, Failed, Misused
 from api.cli.execute import execute, final_code, send_only, tell_ends
 from api.cli.invocation import Invocation
-from api.cli.kinds import COMMANDS, NODES, name_of
+from api.cli.kinds import COMMANDS, NODES, name_in, name_of
 from api.cli.outcome import has_ended
-from api.cli.output import Shape, say, say_json, warn
+from api.cli.output import Output, Shape, json_text, say, say_json, warn
 from api.cli.remote import Remote
 from api.cli.screen import Nothing, Prefixed, Screen, Through
 from api.escape import escape
 from controller.duration import parse_duration
 
 ANYTHING_ELSE = 255
-Output = Annotated[Shape, typer.Option("--output", "-o", help="For people, or for programs.")]
+_VARIABLE: Final = re.compile("[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
 def register(app: typer.Typer) -> None:
@@ -34,18 +34,29 @@ def register(app: typer.Typer) -> None:
 
 def exec_(
     context: typer.Context,
-    nodes: Annotated[list[str] | None, typer.Argument(metavar="[NODE]… -- ARGV…", help="Names of nodes.")] = None,
-    selector: Annotated[str, typer.Option("--selector", "-l", help="Run on every node with these labels.")] = "",
-    shell: Annotated[str | None, typer.Option(help="A line for the node's `sh`, in place of -- ARGV….")] = None,
-    timeout: Annotated[str, typer.Option(help="Limit of the execution, such as 90s; else 5m.")] = "",
-    delivery_timeout: Annotated[str, typer.Option(help="How long to wait for the node; else 10m.")] = "",
-    cwd: Annotated[str, typer.Option(help="Where it runs; else the login's home.")] = "",
-    env: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, or NAME for the value it has here.")] = None,
+    nodes: Annotated[list[str] | None, typer.Argument(metavar="NODE… -- ARGV…", help="Names of nodes.")] = None,
+    selector: Annotated[
+        str, typer.Option("--selector", "-l", metavar="SELECTOR", help="Run on every node with these labels.")
+    ] = "",
+    shell: Annotated[
+        str | None, typer.Option(metavar="LINE", help="A line for the node's `sh`, in place of -- ARGV….")
+    ] = None,
+    timeout: Annotated[
+        str, typer.Option(metavar="DURATION", help="Limit of the execution, such as 90s; else 5m.")
+    ] = "",
+    delivery_timeout: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long to wait for the node; else 10m.")
+    ] = "",
+    cwd: Annotated[str, typer.Option(metavar="FOLDER", help="Where it runs; else the login's home.")] = "",
+    env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=VALUE]", help="A variable; without a value, the one it has here."),
+    ] = None,
     stdin: Annotated[
         bool, typer.Option("--stdin", help="Read standard input to its end and give it to the command.")
     ] = False,
-    run_as: Annotated[str, typer.Option(help="Another user, by `sudo -n`; for admins.")] = "",
-    user: Annotated[str, typer.Option(help="On whose behalf, for the audit; else your login.")] = "",
+    run_as: Annotated[str, typer.Option(metavar="LOGIN", help="Another user, by `sudo -n`; for admins.")] = "",
+    user: Annotated[str, typer.Option(metavar="NAME", help="On whose behalf, for the audit; else your login.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Also on a cordoned node.")] = False,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Print the commands' ids and wait for nothing.")
@@ -76,9 +87,10 @@ def exec_(
     spec["params"] = {key: value for key, value in params.items() if value not in ("", None, False, {}, [])}
     if bool(nodes) == bool(selector):
         raise Misused("name nodes, or pick them with -l: vendetta exec NODE… -- ARGV…")
-    many = bool(selector) or len(set(nodes or ())) > 1
+    named = list(dict.fromkeys(name_in(NODES, word) for word in nodes or ()))
+    many = bool(selector) or len(named) > 1
     try:
-        names = list(dict.fromkeys(nodes)) if nodes else _picked(invocation, selector)
+        names = named or _picked(invocation, selector)
         return asyncio.run(_run(invocation.connection(), names, spec, output, many=many, detach=detach))
     except Misused:
         raise
@@ -101,7 +113,7 @@ async def _run(
             runs, interrupted = await execute(remote, nodes, spec, screen)
     for run in runs:
         if shape is Shape.JSON and run.sent:
-            say(json.dumps(run.command, ensure_ascii=False))
+            say(json_text(run.command))
         elif detach and run.sent:
             say(escape(f"command/{run.name}"))
         if detach and run.error is not None:
@@ -116,6 +128,8 @@ def _spec(tail: tuple[str, ...] | None, shell: str | None, user: str) -> dict[st
     """Who asks, and the line for the shell, if that is what was asked for."""
     if bool(tail) == bool(shell):
         raise Misused("give the command after `--`, or a line with --shell, and not both")
+    if tail and not tail[0]:
+        raise Misused("the first word after `--` is the program, and it is empty")
     return {"user": user or _login()} | ({"action": shell} if shell else {})
 
 
@@ -140,6 +154,9 @@ def _variables(given: list[str], invocation: Invocation) -> dict[str, str]:
     variables: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")
+        if not _VARIABLE.fullmatch(name) or name.startswith("VENDETTA_"):
+            why = "such names are the server's own" if name.startswith("VENDETTA_") else "use A-Z, a-z, 0-9 and _"
+            raise Misused(f"--env {name}: that is no name for a variable: {why}")
         if not equals and name not in invocation.environ:
             raise Misused(f"--env {name}: there is no such variable here; write {name}=VALUE")
         variables[name] = value if equals else invocation.environ[name]
@@ -167,16 +184,19 @@ def logs(
     context: typer.Context,
     command: Annotated[str, typer.Argument(metavar="ID", help="The command's id.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the command has ended.")] = False,
-    stream: Annotated[Literal["all", "stdout", "stderr"], typer.Option(help="Which output.")] = "all",
-    offset: Annotated[int, typer.Option(min=0, help="Bytes to leave out at the beginning.")] = 0,
+    stream: Annotated[
+        Literal["all", "stdout", "stderr"], typer.Option(metavar="STREAM", help="all, stdout or stderr.")
+    ] = "all",
+    offset: Annotated[int, typer.Option(min=0, metavar="BYTES", help="Bytes to leave out at the beginning.")] = 0,
     output: Output = Shape.TEXT,
 ) -> None:
     """Show a command's output, all of it, on stdout.
 
     Example: `vendetta logs -f cmd_123456_build-01`
     """
+    name = name_in(COMMANDS, command)
     connection = context.ensure_object(Invocation).connection()
-    asyncio.run(_logs(connection, command, follow, stream, offset, output))
+    asyncio.run(_logs(connection, name, follow, stream, offset, output))
 
 
 async def _logs(connection: Connection, name: str, follow: bool, stream: str, offset: int, shape: Shape) -> None:
@@ -185,7 +205,7 @@ async def _logs(connection: Connection, name: str, follow: bool, stream: str, of
         async for piece in read(name, stream=stream, offset=offset):
             if shape is Shape.JSON:
                 text = piece.data.decode(errors="replace")
-                say(json.dumps({"stream": piece.stream, "data": text}, ensure_ascii=False))
+                say(json_text({"stream": piece.stream, "data": text}))
             else:
                 sys.stdout.buffer.write(piece.data)
                 sys.stdout.buffer.flush()
@@ -202,7 +222,7 @@ def cancel(
     """
     with context.ensure_object(Invocation).client() as client:
         changed = []
-        for name in commands:
+        for name in [name_in(COMMANDS, word) for word in commands]:
             changed.append(client.patch(COMMANDS, name, {"spec": {"cancel": True}}))
             if output is Shape.TEXT:
                 phase = changed[-1].get("status", {}).get("phase", "unknown")

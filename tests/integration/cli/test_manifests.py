@@ -48,7 +48,7 @@ def test_what_left_the_file_is_removed_and_what_others_set_stays(vendetta: CLI, 
     """F-2: the three-way merge, against fields set through the document's API and by cordon."""
     vendetta.write("n.yaml", NODES)
     vendetta("apply", "-f", "n.yaml")
-    assert vendetta("cordon", "build-01").text == "node/build-01 cordoned\n"
+    assert vendetta("cordon", "node/build-01").text == "node/build-01 cordoned\n"
     labels = {"env": "dev", "tier": "a", "owner": "ops"}
     assert server.http.put("/api/v1/nodes/build-01", json={"labels": labels, "provider": "lxc"}).is_success
     vendetta.write("n.yaml", NODES.replace(", tier: a", "").replace("  displayName: Build box\n", ""))

@@ -1,7 +1,10 @@
 """What the CLI does without a server, or before one (contract A-2, E-5, F-1, F-3)."""
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 
@@ -10,6 +13,7 @@ from tests.integration.cli.conftest import CLI
 from tests.support.nodes import free_port
 
 SECRET = "0123456789abcdef0123456789abcdef"
+UID = "0a1b2c3d-1111-4222-8333-444455556666"
 
 
 @pytest.mark.parametrize(
@@ -72,6 +76,22 @@ def test_status_has_2_for_that(offline: CLI) -> None:
         (("exec", "a", "-l", "b=c", "--", "ls"), "name nodes"),
         (("exec", "a", "--timeout", "5", "--", "ls"), "--timeout: '5' is not a duration"),
         (("exec", "a", "--env", "SURELY_NOT_SET_HERE", "--", "ls"), "there is no such variable"),
+        (("exec", "a", "--env", "A-B=1", "--", "ls"), "--env A-B: that is no name for a variable"),
+        (("exec", "a", "--env", "VENDETTA_X=1", "--", "ls"), "the server's own"),
+        (("exec", "a", "--", ""), "it is empty"),
+        (("exec", "a", "ls", "-l"), "goes after `--`: vendetta exec NODE -- ARGV…. Try `vendetta exec --help`."),
+        (("exec", "a", "uname", "-a"), "goes after `--`: vendetta exec NODE -- ARGV…. Try `vendetta exec --help`."),
+        (("exec", "command/a", "--", "ls"), "'command/a' is not a node"),
+        (("logs", "node/a"), "'node/a' is not a command"),
+        (("apply", "-f"), "Try `vendetta apply --help`."),
+        (("--server", "http://x", "token", "create", "--node"), "Try `vendetta token create --help`."),
+        (("token", "create", "--role", "node"), "`vendetta get node NAME -o json` shows it as metadata.uid"),
+        (
+            ("token", "create", "--role", "node", "--node", "b-1"),
+            "'b-1' is not a uid; `vendetta get node b-1 -o json`",
+        ),
+        (("token", "create", "--role", "root"), "Invalid value for '--role': 'root' is not one of"),
+        (("logs", "a", "--offset", "x"), "'--offset': it must be a valid integer\n"),
         (("apply", "-f", "missing.yaml"), "cannot read missing.yaml: No such file or directory"),
         (("delete",), "KIND NAME"),
         (("delete", "nodes"), "name the nodes"),
@@ -99,6 +119,7 @@ def test_every_verb_explains_itself_with_examples(offline: CLI, verb: str) -> No
     assert "Usage: vendetta " in text
     assert "Example" in text
     assert "vendetta " + verb in " ".join(text.split("Example")[1].split())
+    assert not any(ugly in text for ugly in ("<str>", "<bool>", "<list", "<text|", "For people"))
 
 
 def test_config_is_printed_or_written_once(offline: CLI) -> None:
@@ -139,10 +160,10 @@ def test_tokens_are_made_offline(offline: CLI) -> None:
     assert (principal.name, principal.role.value) == ("ci", "operator")
     assert principal.expires is not None
     assert abs(principal.expires - now.timestamp() - 5400) < 60
-    answer = offline("token", "create", "--role", "node", "--node", "some-uid", "-o", "json").json
-    assert verify(answer["token"], SECRET, now).node_uid == "some-uid"
+    answer = offline("token", "create", "--role", "node", "--node", UID, "-o", "json").json
+    assert verify(answer["token"], SECRET, now).node_uid == UID
     assert answer["expires_in"] == "24h0m0s"
-    assert "role node" in offline("token", "create", "--role", "admin", "--node", "x", expect=2).err
+    assert "role node" in offline("token", "create", "--role", "admin", "--node", UID, expect=2).err
 
 
 def test_the_published_secret_signs_nothing(offline: CLI) -> None:
@@ -162,3 +183,37 @@ def test_version(offline: CLI) -> None:
     """F-3: for people and for programs."""
     assert offline("version").text.startswith("vendetta ")
     assert offline("version", "-o", "json").json["version"]
+    assert offline("--version").text == offline("version").text
+
+
+def test_a_wrong_configuration_has_one_exit_code(offline: CLI) -> None:
+    """F-3: 1, whoever reads it."""
+    offline.write("c.yaml", "server: {prot: 1}\n")
+    for verb in (("coordination", "start"), ("token", "create", "--role", "admin")):
+        assert "unknown key 'server.prot'" in offline(*verb, "--config", "c.yaml", expect=1).err
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[str]:
+    """An HTTP server that is none of ours: `127.0.0.1:PORT`."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
+        thread = Thread(target=other.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{other.server_port}"
+        other.shutdown()
+        thread.join()
+
+
+def test_https_to_a_port_that_speaks_http(offline: CLI, elsewhere: str) -> None:
+    """F-3: what is wrong, and what it may have been; not the system's words for another error."""
+    for verb, code in ((("get", "nodes"), 3), (("exec", "a", "--", "true"), 255)):
+        done = offline("--server", f"https://{elsewhere}", *verb, expect=code)
+        assert f"it does not speak TLS there; perhaps it is http://{elsewhere}\n" in done.err
+
+
+def test_a_path_where_nothing_is_is_named(vendetta: CLI) -> None:
+    """F-3: the URL that was asked for; and it does not count as an object that is gone."""
+    url = f"{vendetta.environ['VENDETTA_SERVER']}/wrong"
+    for verb in (("get", "nodes"), ("delete", "node", "a", "--ignore-not-found")):
+        done = vendetta("--server", url, *verb, expect=1)
+        assert f"there is nothing at {url}/apis/vendetta.dev/v1/nodes" in done.err
