@@ -75,7 +75,7 @@ def package_version() -> str:
 async def _serve(settings: Settings, source: Path | None, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     async with AsyncExitStack() as stack:
-        context = await _build(settings, frozenset({port}), stack)
+        context = await _build(settings, source, frozenset({port}), stack)
         app = wrap(build_app(context), context)
         stack.push_async_callback(_cancel, asyncio.create_task(context.broadcaster.run(), name="stream"))
         await context.controllers.start()
@@ -87,11 +87,13 @@ async def _serve(settings: Settings, source: Path | None, listener: socket.socke
         log.info("stopping")
 
 
-async def _build(settings: Settings, local_ports: frozenset[int], stack: AsyncExitStack) -> Context:
+async def _build(
+    settings: Settings, source: Path | None, local_ports: frozenset[int], stack: AsyncExitStack
+) -> Context:
     clock, contacts, metrics, traffic = SystemClock(), Contacts(), Metrics(), Traffic()
     stopping = asyncio.Event()
     fail_here = failpoint.from_environment(os.environ)
-    store = await _open(settings, clock, fail_here)
+    store = await _open(settings, source, clock, fail_here)
     stack.push_async_callback(store.aclose)
     installed = Installed(settings.transports)
     stack.push_async_callback(installed.aclose)
@@ -126,9 +128,10 @@ async def _build(settings: Settings, local_ports: frozenset[int], stack: AsyncEx
     )
 
 
-async def _open(settings: Settings, clock: SystemClock, fail_here: failpoint.Failpoint) -> Store:
+async def _open(settings: Settings, source: Path | None, clock: SystemClock, fail_here: failpoint.Failpoint) -> Store:
     registry = settings.registry
-    dsn = registry.dsn or (DEFAULT_FILE if registry.provider == "sqlite" else None)
+    beside = source.parent if source is not None else Path()
+    dsn = registry.dsn or (str(beside / DEFAULT_FILE) if registry.provider == "sqlite" else None)
     try:
         store = open_store(
             registry.provider,
