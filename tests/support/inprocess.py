@@ -11,10 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.app import build_app
 from api.auth.principal import Principal, Role
 from api.context import Context
-from controller.admission.outcome import ended
 from controller.announce import announce
 from controller.contacts import Contacts
 from controller.metrics import Metrics
+from controller.outcome import ended
 from controller.resources.command import Command, CommandPhase
 from controller.runtime.clock import SystemClock
 from controller.settings import Settings
