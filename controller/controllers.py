@@ -86,6 +86,7 @@ class Controllers:
         )
         self._dispatcher.on_link = self._link_changed
         self._dispatcher.on_end = self._run_ended
+        self._dispatcher.on_mismatch = lambda uid, error: self._observations.of(uid).mismatch(error)
         self._janitor = Janitor(store, self._dispatcher)
         self._retention = Retention(store, clock, settings.retention)
         self._supervisor = Supervisor(clock, self._progress)

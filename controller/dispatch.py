@@ -86,6 +86,8 @@ class Dispatcher:
         self._closing = False
         self.on_link: Callable[[str], None] = lambda node: None
         """Told the name of a node whose link went up or down."""
+        self.on_mismatch: Callable[[str, HostKeyMismatch], None] = lambda node_uid, error: None
+        """Told the uid of a node that presented a key which is not trusted."""
         self.on_end: Callable[[RunStatus], None] = lambda status: None
         """Told of runs that a node says have ended."""
 
@@ -277,7 +279,8 @@ class Dispatcher:
         link.failures += 1
         wait = _REFUSED_PAUSE if isinstance(error, Refused) else pause(_BACKOFF, link.failures)
         link.retry_at = self._clock.monotonic() + wait
-        if isinstance(error, HostKeyMismatch) and changed:
-            self._metrics.host_key_changes.inc()
+        if isinstance(error, HostKeyMismatch):
+            self.on_mismatch(link.uid, error)
+            self._metrics.host_key_changes.inc(1 if changed else 0)
         if changed:
             log.warning("cannot connect", node=link.node, reason=error.reason, error=str(error))

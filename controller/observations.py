@@ -29,7 +29,11 @@ class Observation:
         self.failures += 1
         self.error = error
         if isinstance(error, HostKeyMismatch):
-            self.untrusted_key = error
+            self.mismatch(error)
+
+    def mismatch(self, error: HostKeyMismatch) -> None:
+        """The node presented a key that is not trusted, to a probe or to whoever else connected."""
+        self.untrusted_key = error
 
     @property
     def unreachable(self) -> bool:

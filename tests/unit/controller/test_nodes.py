@@ -132,3 +132,19 @@ def test_probes_are_spread_over_the_interval() -> None:
             assert all(m.sessions for m in it.fleet.values())
 
     run(scenario())
+
+
+def test_a_key_that_refused_a_command_is_shown_at_once() -> None:
+    """E-7: whoever sees HostKeyMismatch finds the key to judge in the node's status, without waiting for a probe."""
+
+    async def scenario() -> None:
+        async with world() as it:
+            machine = await it.add_node()
+            await it.until(it.node, lambda n: n.status.facts, within=5)
+            machine.refusal = HostKeyMismatch("another key", presented=KEY, fingerprint=fingerprint_of(KEY))
+            machine.drop_connections()
+            command = await it.ended(await it.send(), within=5)
+            assert command.status.reason == "HostKeyMismatch"
+            await it.until(it.node, lambda n: any(not k.trusted for k in n.status.host_keys), within=0.2)
+
+    run(scenario())
