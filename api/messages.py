@@ -57,12 +57,6 @@ async def read_body(request: Request, model: type[M], types: Sequence[str] = (JS
     return read
 
 
-async def read_object(request: Request, types: Sequence[str] = (JSON,)) -> dict[str, Any]:
-    """The body as a JSON object, parsed as strictly as the models do it. Raises APIError (400, 415)."""
-    check_type(request, types)
-    return object_of(await request.body())
-
-
 def object_of(body: bytes) -> dict[str, Any]:
     """JSON bytes as an object: no NaN, no lone surrogates, no bottomless nesting. Raises APIError (400)."""
     try:

@@ -30,12 +30,6 @@ def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
     return next((c for c in conditions if c.type == kind), None)
 
 
-def is_true(conditions: Iterable[Condition], kind: str) -> bool:
-    """Whether the condition of that type is there and True."""
-    found = find(conditions, kind)
-    return found is not None and found.status == "True"
-
-
 def with_condition(
     conditions: Conditions, kind: str, status: ConditionStatus, reason: str, message: str, now: datetime
 ) -> Conditions:

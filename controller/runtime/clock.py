@@ -1,22 +1,18 @@
 """Time, injected: nothing in the controller asks the operating system what time it is."""
 
-import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Wall time for people, monotonic seconds for limits, and sleeping."""
+    """Wall time for people, monotonic seconds for limits."""
 
     def now(self) -> datetime:
         """Wall time, aware, UTC."""
 
     def monotonic(self) -> float:
         """Seconds that never jump."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Return after that many monotonic seconds."""
 
 
 class SystemClock:
@@ -29,7 +25,3 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds that never jump."""
         return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Return after that many monotonic seconds."""
-        await asyncio.sleep(seconds)

@@ -55,10 +55,6 @@ class VirtualClock:
         """Virtual seconds."""
         return asyncio.get_running_loop().time()
 
-    async def sleep(self, seconds: float) -> None:
-        """Sleep, virtually."""
-        await asyncio.sleep(seconds)
-
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run to the end on a fresh virtual loop."""

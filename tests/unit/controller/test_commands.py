@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from controller.duration import SECOND
-from controller.resources.conditions import is_true
 from controller.settings import ControllerSettings, RetentionSettings, Settings
 from tests.support.virtualtime import run
 from tests.support.world import ADMIN, world
@@ -30,8 +29,8 @@ def test_a_command_runs_once_and_its_result_is_stored() -> None:
             assert (status.phase, status.reason, status.exit_code) == ("success", "Completed", 0)
             assert (status.output, status.output_bytes, status.truncated) == ("hello world", 12, False)
             assert (status.duration, status.certainty, status.attempts) == (SECOND // 10, "confirmed", 1)
-            assert is_true(status.conditions, "Complete")
-            assert is_true(status.conditions, "Succeeded")
+            conditions = {c.type: c.status for c in status.conditions}
+            assert conditions == {"Complete": "True", "Succeeded": "True", "Failed": "False"}
             assert set(machine.executed.values()) == {1}
 
     run(scenario())
