@@ -1,7 +1,8 @@
 """Cleans up on nodes: scripts and output of runs whose outcome is stored here are dropped there, in slow batches.
 
 The claims stay on the node, so a late duplicate still does nothing. What was noted for cleaning is not stored: after
-a restart every finished command is noted again, and cleaning twice does no harm.
+a restart every finished command is noted again, and cleaning twice does no harm. Not often, since ext4 makes the
+creation of files slow for a while after many were removed.
 """
 
 import asyncio
@@ -19,8 +20,9 @@ from transports.errors import TransportError
 
 log = structlog.get_logger(__name__)
 
-PAUSE = 5.0
-BATCH = 100
+PAUSE = 30.0
+BATCH, BATCHES = 100, 20
+"""So many runs at a time, and so many times in one sweep, for each node."""
 NODE_LIMIT = 5.0
 MOST_NOTED = 100_000
 
@@ -51,7 +53,7 @@ class Janitor:
         self._cleaned.discard(run_id(command))
 
     async def sweep(self) -> None:
-        """One batch for each node that is connected. A node that hangs holds up no other."""
+        """Clean each node that is connected. A node that hangs holds up no other."""
         nodes = []
         for name in tuple(self._due):
             node = self._store.get("Node", name)
@@ -62,6 +64,12 @@ class Janitor:
         await asyncio.gather(*(self._sweep_node(node) for node in nodes))
 
     async def _sweep_node(self, node: Node) -> None:
+        for _ in range(BATCHES):
+            if not self._due.get(node.name) or not await self._clean(node):
+                return
+
+    async def _clean(self, node: Node) -> bool:
+        """One batch; whether the node took it."""
         runs = self._due[node.name]
         batch = list(runs)[:BATCH]
         try:
@@ -69,10 +77,11 @@ class Janitor:
                 await self._dispatcher.session(node).gc(batch)
         except (TransportError, TimeoutError) as error:
             log.debug("cleaning later", node=node.name, reason=type(error).__name__)
-            return
+            return False
         self._cleaned.update(batch)
         for run in batch:
             del runs[run]
         self._noted -= len(batch)
         if not runs:
             del self._due[node.name]
+        return True
