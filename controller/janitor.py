@@ -28,12 +28,12 @@ MOST_NOTED = 100_000
 
 
 class Janitor:
-    """Runs to forget, by node name."""
+    """Runs to forget, by node name; what is clean is remembered as long as its command is there."""
 
     def __init__(self, store: Store, dispatcher: Dispatcher) -> None:
         self._store = store
         self._dispatcher = dispatcher
-        self._due: defaultdict[str, dict[RunId, None]] = defaultdict(dict)
+        self._due: defaultdict[str, dict[RunId, str]] = defaultdict(dict)
         self._noted = 0
         self._cleaned: set[RunId] = set()
 
@@ -45,7 +45,7 @@ class Janitor:
             return
         runs = self._due[command.spec.node]
         if run_id(command) not in runs and run_id(command) not in self._cleaned:
-            runs[run_id(command)] = None
+            runs[run_id(command)] = command.name
             self._noted += 1
 
     def forget(self, command: Command) -> None:
@@ -78,7 +78,7 @@ class Janitor:
         except (TransportError, TimeoutError) as error:
             log.debug("cleaning later", node=node.name, reason=type(error).__name__)
             return False
-        self._cleaned.update(batch)
+        self._cleaned.update(run for run in batch if self._store.get("Command", runs[run]) is not None)
         for run in batch:
             del runs[run]
         self._noted -= len(batch)
