@@ -18,7 +18,7 @@ from controller.metrics import Metrics
 from controller.reconcilers.collect import Collector
 from controller.reconcilers.runs import run_id
 from controller.reconcilers.verdict import CommandStatusWriter, finished, held, running, sending
-from controller.resources.command import Command
+from controller.resources.command import Command, CommandStatus
 from controller.resources.node import Node
 from controller.runtime.clock import Clock
 from controller.runtime.failpoint import Failpoint
@@ -262,23 +262,26 @@ class CommandReconciler:
         verdict = await finished(self._store, command, step, self._clock.now(), status=status, appends=appends)
         if lost:
             verdict = verdict.model_copy(update={"truncated": True, "output_bytes_exact": False})
-        await self._write(command, verdict, *appends)
+        written = await self._write(command, verdict, *appends)
         self._failpoint("result.stored")
-        self._account(command, step, status)
+        self._account(written, verdict)
         return Result()
 
     async def _finish(self, command: Command, step: Step, message: str) -> Result:
         """End a command without an answer from its node."""
         verdict = await finished(self._store, command, step, self._clock.now(), message=message)
-        await self._write(command, verdict)
-        self._account(command, step, None)
+        self._account(await self._write(command, verdict), verdict)
         return Result()
 
-    def _account(self, command: Command, step: Step, status: RunStatus | None) -> None:
-        self._metrics.commands_finished.labels(step.phase, step.reason).inc()
-        if status is not None and status.duration is not None:
-            self._metrics.command_duration.labels(step.phase).observe(status.duration / SECOND)
-        log.info("command ended", command=command.name, node=command.spec.node, status=step.phase, reason=step.reason)
+    def _account(self, command: Command, verdict: CommandStatus) -> None:
+        """Count and log an end, unless somebody else was first and the command has theirs."""
+        if command.status != verdict:
+            return
+        phase, reason = verdict.phase, verdict.reason
+        self._metrics.commands_finished.labels(phase, reason).inc()
+        if verdict.duration is not None:
+            self._metrics.command_duration.labels(phase).observe(verdict.duration / SECOND)
+        log.info("command ended", command=command.name, node=command.spec.node, status=phase, reason=reason)
 
     # -- afterwards ------------------------------------------------------------------------------------------------
 
@@ -290,6 +293,8 @@ class CommandReconciler:
         try:
             session = self._dispatcher.session(node)
             status = await session.status(run_id(command))
+            if self._known(command, node).moved and status.state in {RunState.ABSENT, RunState.TOMBSTONE}:
+                return Result()  # perhaps another machine: that it never heard of the run says nothing
             if status.state is RunState.ABSENT and status.boot_id == delivery.boot_id and not delivery.acked:
                 status = await session.cancel(run_id(command))
         except TransportError:

@@ -137,7 +137,10 @@ def test_an_unanswered_start_is_not_repeated_on_another_machine() -> None:
             await it.admission.nodes.update("n1", move, ADMIN)
             command = await it.ended(command)
             assert (command.status.phase, command.status.reason) == ("unknown", "DeliveryUnconfirmed")
+            await asyncio.sleep(120)
+            assert it.command(command.name).status == command.status
             assert not second.executed
+            assert not second.runs
 
     run(scenario())
 
