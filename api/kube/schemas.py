@@ -11,6 +11,7 @@ from controller.resources.node import Node
 Schema = dict[str, Any]
 
 _NO_NUL: Final = r"^[^\u0000]*$"
+_ONE_LINE: Final = r"^[^\u0000-\u001f\u007f]*$"
 _NO_NUL_KEYS: Final = {"propertyNames": {"pattern": _NO_NUL}}
 
 
@@ -70,8 +71,8 @@ def _closed(**properties: Schema) -> Schema:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-def _text(longest: int) -> Schema:
-    return {"type": "string", "maxLength": longest, "pattern": _NO_NUL}
+def _line(longest: int) -> Schema:
+    return {"type": "string", "maxLength": longest, "pattern": _ONE_LINE}
 
 
 def api_group_list() -> Schema:
@@ -94,9 +95,9 @@ def _object(**properties: Schema) -> Schema:
 
 
 _NODE_PATCH: Final[Schema] = {
-    "displayName": _text(255),
-    "provider": _text(63),
-    "address": _text(255),
+    "displayName": _line(255),
+    "provider": _line(63),
+    "address": _line(255),
     "port": {"type": "integer", "minimum": 1, "maximum": 65535},
     "unschedulable": {"type": "boolean"},
     "capabilities": {
