@@ -24,6 +24,9 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if case.path.startswith("/api/v1/nodes") and case.path.endswith("/commands"):
         query["wait"] = query.get("wait", "0") if _is_malformed(query.get("wait", "0")) else "0"
     query.pop("continue", None)
+    # Warn and Ignore are there to let fields pass that the schema does not know.
+    if query.get("fieldValidation") in ("Warn", "Ignore"):
+        query["fieldValidation"] = "Strict"
     for name in ("watch", "follow"):
         if query.get(name) in ("true", "1"):
             query[name] = "0"
