@@ -51,8 +51,11 @@ def merge_form(schema: Schema, components: Schema) -> Schema:
             key: merge_form(value, components) if key in required else _or_null(merge_form(value, components))
             for key, value in properties
         }
-    if isinstance(schema.get("additionalProperties"), dict):
-        patch["additionalProperties"] = _or_null(merge_form(schema["additionalProperties"], components))
+    others = schema.get("additionalProperties")
+    if isinstance(others, dict):
+        patch["additionalProperties"] = _or_null(merge_form(others, components))
+    if others is False:
+        patch["additionalProperties"] = {"type": "null"}  # to remove what is not there changes nothing
     if "anyOf" in schema:
         patch["anyOf"] = [merge_form(member, components) for member in schema["anyOf"]]
     return patch

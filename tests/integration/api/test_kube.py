@@ -114,6 +114,20 @@ async def test_merge_patch_is_the_one_that_is_supported(api: API) -> None:
     assert (await api.client.patch(f"{ROOT}/nodes/n1", json=locked, headers=MERGE)).status_code == 409
 
 
+async def test_a_patch_may_remove_what_is_not_there_and_add_nothing_unknown(api: API) -> None:
+    """G-1, RFC 7396: a field that this version no longer knows can still be removed; the description says so, too."""
+    before = await create(api, node(address="a"))
+    nothing = {"colour": None, "spec": {"adress": None}}
+    removed = await api.client.patch(f"{ROOT}/nodes/n1", json=nothing, headers=MERGE)
+    assert (removed.status_code, removed.json()) == (200, before)
+    refused = await api.client.patch(f"{ROOT}/nodes/n1", json={"spec": {"adress": "b"}}, headers=MERGE)
+    assert refused.status_code == 400
+    assert "spec.adress" in refused.json()["message"]
+    patch = (await api.client.get("/openapi.json")).json()["paths"][f"{ROOT}/nodes/{{name}}"]["patch"]
+    schema = patch["requestBody"]["content"][MERGE["Content-Type"]]["schema"]
+    assert schema["additionalProperties"] == {"type": "null"}
+
+
 async def test_a_status_in_a_body_is_ignored(api: API) -> None:
     """G-1: status is the controller's, whatever the body says."""
     created = await create(api, {**node(), "status": {"phase": "unreachable", "nonsense": 5}})
