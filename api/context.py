@@ -1,9 +1,9 @@
 """What every request handler may reach: built once in `api.server`, found at `request.app.state.context`."""
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from api.stopping import Stopping
 from api.traffic import Traffic
 from controller.contacts import Contacts
 from controller.runtime.clock import Clock
@@ -28,5 +28,5 @@ class Context:
     broadcaster: "Broadcaster"
     controllers: "Controllers"
     version: str
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: Stopping = field(default_factory=Stopping)
     traffic: Traffic = field(default_factory=Traffic)

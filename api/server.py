@@ -26,6 +26,7 @@ from api.context import Context
 from api.http import Server, configure, listen
 from api.layers import wrap
 from api.logs import configure as configure_logs
+from api.stopping import Stopping
 from api.stream import Broadcaster
 from api.traffic import Traffic
 from controller.announce import announce
@@ -91,7 +92,7 @@ async def _build(
     settings: Settings, source: Path | None, local_ports: frozenset[int], stack: AsyncExitStack
 ) -> Context:
     clock, contacts, metrics, traffic = SystemClock(), Contacts(), Metrics(), Traffic()
-    stopping = asyncio.Event()
+    stopping = Stopping()
     fail_here = failpoint.from_environment(os.environ)
     store = await _open(settings, source, clock, fail_here)
     stack.push_async_callback(store.aclose)

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
+from api.stopping import Stopping
 from controller.resources.command import Command
 from controller.store.base import Expired, Store
 
@@ -20,23 +22,28 @@ async def first_of(*waits: Coroutine[Any, Any, Any], timeout: float) -> None:
             task.cancel()
 
 
-async def until_ended(store: Store, command: Command, seconds: float, stopping: asyncio.Event) -> Command:
+async def until_ended(store: Store, command: Command, seconds: float, stopping: Stopping) -> Command:
     """The command once it has ended, or as it is when the time is up or the server stops.
 
     A command that is removed meanwhile is returned as it was last seen.
     """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    while not command.ended and not stopping.is_set() and (left := deadline - loop.time()) > 0:
-        try:
-            async with store.watch(frozenset({"Command"}), name=command.name, since=store.revision()) as watch:
-                now = store.get("Command", command.name)
-                if not isinstance(now, Command) or now.uid != command.uid:
-                    return command
-                command = now
-                if not command.ended:
-                    await first_of(watch.batch(1), stopping.wait(), timeout=left)
-        except Expired:
-            continue
+    with suppress(TimeoutError):
+        async with stopping.within(seconds):
+            while not command.ended:
+                with suppress(Expired):
+                    return await _ended(store, command)
     now = store.get("Command", command.name)
     return now if isinstance(now, Command) and now.uid == command.uid else command
+
+
+async def _ended(store: Store, command: Command) -> Command:
+    """The command once it has ended or is gone. Raises Expired when that cannot be followed any further."""
+    async with store.watch(frozenset({"Command"}), name=command.name, since=store.revision()) as watch:
+        now = store.get("Command", command.name)
+        while isinstance(now, Command) and now.uid == command.uid:
+            command = now
+            if command.ended:
+                break
+            await watch.batch(1)
+            now = store.get("Command", command.name)
+    return command

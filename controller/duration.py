@@ -6,6 +6,7 @@ writes `65ms123us`. The tests keep it as a second opinion.
 """
 
 import re
+from functools import lru_cache
 
 _GO = re.compile(r"\+?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+")
 _PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)")
@@ -55,6 +56,7 @@ def _leading_fraction(fraction: str) -> tuple[int, float]:
     return digits, scale
 
 
+@lru_cache(maxsize=4096)
 def format_duration(nanoseconds: int) -> str:
     """Write nanoseconds exactly as Go's `Duration.String()` does."""
     if nanoseconds == 0:

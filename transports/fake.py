@@ -70,6 +70,8 @@ class FakeNode:
     refusal: TransportError | None = None
     host_key: str | None = None
     latency: float = 0.0
+    inline: int = 0
+    """Output up to so many bytes comes with the answer, as from a real runner."""
     boot_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     runs: dict[RunId, FakeRun] = field(default_factory=dict)
     executed: Counter[RunId] = field(default_factory=Counter)
@@ -226,6 +228,7 @@ class FakeSession:
             stop = StopReason.TIMEOUT
         known.ended = known.ended or known.began + min(outcome.seconds, known.limit)
         code = outcome.exit_code if stop is StopReason.NONE else 143
+        small = len(outcome.stdout) + len(outcome.stderr) <= self._node.inline
         return RunStatus(
             run=run,
             state=RunState.DONE,
@@ -236,6 +239,7 @@ class FakeSession:
             duration=round((known.ended - known.began) * NANOSECONDS),
             stdout=StreamState(kept=len(outcome.stdout), total=len(outcome.stdout)),
             stderr=StreamState(kept=len(outcome.stderr), total=len(outcome.stderr)),
+            inline=(outcome.stdout, outcome.stderr) if small else None,
         )
 
     def _left(self, run: FakeRun) -> float:
@@ -265,17 +269,19 @@ class FakeSession:
 class FakeTransport:
     """Opens sessions to the nodes of a fleet, found by address."""
 
-    def __init__(self, nodes: dict[str, FakeNode] | None = None, *, everywhere: bool = False) -> None:
+    def __init__(
+        self, nodes: dict[str, FakeNode] | None = None, *, everywhere: Callable[[], FakeNode] | None = None
+    ) -> None:
         self.nodes = nodes if nodes is not None else {}
         self._everywhere = everywhere
         self.connects = itertools.count()
 
     async def connect(self, endpoint: Endpoint) -> FakeSession:
-        """Connect to the node at that address; with `everywhere` there is a node at every address."""
+        """Connect to the node at that address; `everywhere` makes one at every address."""
         next(self.connects)
         node = self.nodes.get(endpoint.address)
-        if node is None and self._everywhere:
-            node = self.nodes[endpoint.address] = FakeNode()
+        if node is None and self._everywhere is not None:
+            node = self.nodes[endpoint.address] = self._everywhere()
         if node is None:
             raise Unreachable(f"no node at {endpoint.address}")
         await asyncio.sleep(node.latency)

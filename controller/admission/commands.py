@@ -60,7 +60,7 @@ class Commands:
             raise Denied("sending commands needs the role operator")
         _check(spec, name, caller)
         meta = ObjectMeta(name=name, labels=dict(labels or {}), annotations=dict(annotations or {}))
-        digest = digest_of(spec, meta)
+        digest = digest_of(spec, meta) if name else ""
         if name and (known := self._taken(name, digest, again=again)):
             return known
         self._check_node(spec)

@@ -152,7 +152,7 @@ class CommandStatus(Model):
     requested_by: Text = ""
     """The authenticated principal who sent it."""
     digest: str = ""
-    """SHA-256 of the request: the same id with another body is a conflict."""
+    """SHA-256 of the request, where the caller chose the id: the same id with another body is a conflict."""
     delivery: Delivery | None = None
     """How far delivery is."""
     observed_generation: int = 0

@@ -55,7 +55,7 @@ def encode(obj: Resource) -> bytes:
 
     Raises ValueError for an object with a field of another type than its model's, as a careless copy can have.
     """
-    return obj.model_dump_json(by_alias=True, warnings="error").encode()
+    return obj.__pydantic_serializer__.to_json(obj, by_alias=True, warnings="error")
 
 
 def decode(kind: str, schema: int, body: bytes) -> Resource:

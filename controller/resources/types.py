@@ -1,8 +1,10 @@
 """The small types that every resource is built from: safe strings, bounded numbers, times, durations."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from functools import lru_cache
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -33,8 +35,9 @@ def _one_line(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=8192)
 def rfc3339(at: datetime) -> str:
-    """RFC 3339 with `Z`, the fraction only where there is one."""
+    """RFC 3339 with `Z`, the fraction only where there is one. Remembered: an object is written many times."""
     text = at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
     return text.rstrip("0").rstrip(".") + "Z"
 
@@ -122,3 +125,19 @@ class Model(BaseModel):
         ser_json_inf_nan="null",
         use_attribute_docstrings=True,
     )
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """The same object with other values in some fields, unchecked, as pydantic does it.
+
+        Every change of an object makes several copies, and nothing here has private or extra attributes: this
+        takes a quarter of the time.
+        """
+        if deep or not update:
+            return super().model_copy(update=update, deep=deep)
+        cls = type(self)
+        new = cls.__new__(cls)
+        object.__setattr__(new, "__dict__", {**self.__dict__, **update})
+        object.__setattr__(new, "__pydantic_fields_set__", self.__pydantic_fields_set__ | update.keys())
+        object.__setattr__(new, "__pydantic_extra__", None)
+        object.__setattr__(new, "__pydantic_private__", None)
+        return new

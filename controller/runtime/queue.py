@@ -63,15 +63,21 @@ class WorkQueue:
         """The key went well: its next failure waits the shortest time again."""
         self._failures.pop(key, None)
 
-    async def get(self, timeout: float) -> str | None:
-        """The next key, now at work until `done`; None when none came within `timeout` seconds."""
+    async def wait(self, timeout: float) -> bool:
+        """Whether a key is ready, now or within `timeout` seconds."""
         if not self._ready:
             self._wake.clear()
             try:
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
             except TimeoutError:
-                return None
+                return False
+        return True
+
+    def take(self) -> str | None:
+        """The next key, now at work until `done`; None when there is none."""
+        if not self._ready:
+            return None
         key = self._ready.popleft()
         self._waiting.discard(key)
         self._working.add(key)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -25,28 +26,24 @@ class WorkerPool:
         self.kind = kind
         self.queue = queue
         self._reconciler = reconciler
-        self._slots = asyncio.Semaphore(workers)
+        self._free = workers
+        self._freed = asyncio.Event()
         self._account = account
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def round(self) -> None:
-        """Take a key and set a worker on it; or find that there is none just now."""
-        try:
-            async with asyncio.timeout(IDLE):
-                await self._slots.acquire()
-        except TimeoutError:
-            return
-        try:
-            key = await self.queue.get(IDLE)
-        except BaseException:
-            self._slots.release()
-            raise
-        if key is None:
-            self._slots.release()
-            return
-        task = asyncio.create_task(self._work(key), name=f"{self.kind}:{key}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        """Set workers on the keys that are there, or wait a moment for a key or for a worker."""
+        if self._free == 0:
+            self._freed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(IDLE):
+                    await self._freed.wait()
+        elif await self.queue.wait(IDLE):
+            while self._free and (key := self.queue.take()) is not None:
+                self._free -= 1
+                task = asyncio.create_task(self._work(key), name=f"{self.kind}:{key}")
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
     async def drain(self, limit: float) -> None:
         """Let the workers finish within `limit` seconds, then cancel those that have not."""
@@ -63,7 +60,8 @@ class WorkerPool:
             outcome = await self._reconcile(key)
         finally:
             self.queue.done(key)
-            self._slots.release()
+            self._free += 1
+            self._freed.set()
         self._account(outcome, time.perf_counter() - began)
 
     async def _reconcile(self, key: str) -> str:

@@ -13,7 +13,12 @@ from pathlib import Path
 
 from tests.support.server import ROOT, Server
 
-PLUGIN = "import transports.fake\n\n\ndef everywhere():\n    return transports.fake.FakeTransport(everywhere=True)\n"
+PLUGIN = """from transports.fake import FakeNode, FakeTransport
+
+
+def everywhere():
+    return FakeTransport(everywhere=lambda: FakeNode(inline=2048))
+"""
 ENTRY_POINT = "[vendetta.transports]\nfake = vendetta_bench_fake:everywhere\n"
 METADATA = "Metadata-Version: 2.1\nName: vendetta-bench-fake\nVersion: 0\n"
 

@@ -16,6 +16,7 @@ from api.app import build_app
 from api.context import Context
 from api.http import Server, configure, listen
 from api.layers import wrap
+from api.stopping import Stopping
 from api.stream import Broadcaster
 from api.traffic import Traffic
 from controller.announce import announce
@@ -126,7 +127,7 @@ def serve(**sections: Mapping[str, Any]) -> Iterator[Live]:
 async def _serve(sections: Mapping[str, Mapping[str, Any]], started: list[Live], ready: threading.Event) -> None:
     given = {name: dict(values) for name, values in sections.items()}
     given["server"] = {"host": "127.0.0.1", "port": 0} | given.get("server", {})
-    conf, clock, traffic, stopping = settings(**given), SystemClock(), Traffic(), asyncio.Event()
+    conf, clock, traffic, stopping = settings(**given), SystemClock(), Traffic(), Stopping()
     store, contacts, loops = open_store("memory", None, clock=clock, announce=announce), Contacts(), Loops()
     await store.start()
     broadcaster = Broadcaster(
