@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, TextIO, cast
 
 import structlog
@@ -28,6 +29,8 @@ LEVELS: Final = {
 }
 MEGABYTE: Final = 1024 * 1024
 _DEPTH = 8
+_SUSPICIOUS = re.compile(r"(?i)authorization|bearer|basic|eyJ|://|ticket|token|passw|secret|api_key|-----BEGIN")
+"""What a text that holds a credential contains: all others, and most are others, are looked at once."""
 
 _SECRET_NAME = re.compile(
     r"(?i)(?:^|[_.-])(?:authorization|cookie|env|environ|passphrase|passwd|password|secret|stdin|ticket|token|dsn"
@@ -132,8 +135,13 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {name: _redacted(name, value, 0) for name, value in event.items()}
 
 
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAME.search(_CAPITAL.sub("_", name)) is not None
+
+
 def _redacted(name: str, value: Any, depth: int) -> Any:
-    if name and _SECRET_NAME.search(_CAPITAL.sub("_", name)) and value not in (None, "", True, False):
+    if name and _is_secret(name) and value not in (None, "", True, False):
         return REDACTED
     if value is None or isinstance(value, bool | int | float):
         return value
@@ -146,6 +154,8 @@ def _redacted(name: str, value: Any, depth: int) -> Any:
 
 def redact_text(text: str) -> str:
     """The text without what looks like a credential."""
+    if not _SUSPICIOUS.search(text):
+        return text
     for pattern, replacement in _SECRET_TEXT:
         text = pattern.sub(replacement, text)
     return text

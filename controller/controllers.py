@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 
 import structlog
 
@@ -131,10 +132,11 @@ class Controllers:
     # -- assembly --------------------------------------------------------------------------------------------------
 
     def _pool(self, kind: str, reconciler: Reconciler) -> WorkerPool:
-        reconciles, duration = self._parts.metrics.reconciles, self._parts.metrics.reconcile_duration.labels(kind)
+        count = cache(partial(self._parts.metrics.reconciles.labels, kind))
+        duration = self._parts.metrics.reconcile_duration.labels(kind)
 
         def account(outcome: str, seconds: float) -> None:
-            reconciles.labels(kind, outcome).inc()
+            count(outcome).inc()
             duration.observe(seconds)
 
         queue = WorkQueue()

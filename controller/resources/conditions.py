@@ -1,7 +1,8 @@
 """Conditions: the latest observations of an object's state, one of each type."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -30,13 +31,19 @@ def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
     return next((c for c in conditions if c.type == kind), None)
 
 
+@lru_cache(maxsize=256)
+def _shape(kind: str, status: ConditionStatus, reason: str) -> Condition:
+    """A condition to copy: its constants are checked once."""
+    return Condition(type=kind, status=status, reason=reason, last_transition_time=datetime.min.replace(tzinfo=UTC))
+
+
 def with_condition(
     conditions: Conditions, kind: str, status: ConditionStatus, reason: str, message: str, now: datetime
 ) -> Conditions:
     """The same conditions with this one set; its transition time moves only when its status does."""
     old = find(conditions, kind)
     since = old.last_transition_time if old is not None and old.status == status else now
-    new = Condition(type=kind, status=status, reason=reason, message=message, last_transition_time=since)
+    new = _shape(kind, status, reason).model_copy(update={"message": message, "last_transition_time": since})
     if old == new:
         return conditions
     rest = [c for c in conditions if c.type != kind]

@@ -10,11 +10,11 @@ carry the number of their *attempt*: the thread skips what belongs to a failed o
 import asyncio
 import sqlite3
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 import structlog
@@ -76,9 +76,9 @@ class Writer:
         self._failpoint = failpoint
         self._loop = asyncio.get_running_loop()
         self._turn: list[tuple[int, Staged]] = []
-        self._queue: deque[tuple[int, Staged]] = deque()
-        self._wake = threading.Condition()
-        self._stopping = False
+        self._queue: SimpleQueue[Sequence[tuple[int, Staged]] | None] = SimpleQueue()
+        """What each turn of the loop handed over; None is the last there will be."""
+        self._stopped = False
         self._failed_attempt = -1
         self._newest = 0
         self._troubled = False
@@ -111,15 +111,12 @@ class Writer:
     def stop_soon(self) -> None:
         """The same, without waiting for it."""
         self._hand_over()
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
+        self._queue.put(None)
 
     def _hand_over(self) -> None:
-        with self._wake:
-            self._queue.extend(self._turn)
-            self._wake.notify()
-        self._turn.clear()
+        if self._turn:
+            self._queue.put(self._turn)
+            self._turn = []
 
     def _run(self) -> None:
         """The thread: open, serve, close."""
@@ -149,14 +146,14 @@ class Writer:
 
     def _take(self, patience: float) -> Sequence[tuple[int, Staged]] | None:
         """All that is queued, after waiting for it for a while; None when there is nothing left to do ever."""
-        with self._wake:
-            if not self._queue and not self._stopping and patience:
-                self._wake.wait(patience)
-            if self._stopping and not self._queue:
-                return None
-            batch = list(self._queue)
-            self._queue.clear()
-            return batch
+        batch: list[tuple[int, Staged]] = []
+        with suppress(Empty):
+            turn = None if self._stopped else self._queue.get(block=patience > 0, timeout=patience)
+            while turn is not None:
+                batch += turn
+                turn = self._queue.get_nowait()
+            self._stopped = True
+        return batch if batch or not self._stopped else None
 
     def _commit(self, connection: sqlite3.Connection, batch: Sequence[Staged]) -> bool:
         """One commit for all of them, or a report of failure."""
