@@ -40,6 +40,7 @@ from controller.runtime import failpoint
 from controller.runtime.clock import SystemClock
 from controller.settings import Settings
 from controller.store.base import Store, Unavailable
+from controller.store.history import HistoryLimits
 from controller.store.open import open_store
 
 log = structlog.get_logger(__name__)
@@ -133,16 +134,11 @@ async def _open(settings: Settings, source: Path | None, clock: SystemClock, fai
     registry = settings.registry
     beside = source.parent if source is not None else Path()
     dsn = registry.dsn or (str(beside / DEFAULT_FILE) if registry.provider == "sqlite" else None)
+    limits = HistoryLimits(
+        changes=settings.retention.max_events, age=timedelta(seconds=settings.retention.events / SECOND)
+    )
     try:
-        store = open_store(
-            registry.provider,
-            dsn,
-            clock=clock,
-            announce=announce,
-            history_limit=settings.retention.max_events,
-            history_age=timedelta(seconds=settings.retention.events / SECOND),
-            failpoint=fail_here,
-        )
+        store = open_store(registry.provider, dsn, clock=clock, announce=announce, limits=limits, failpoint=fail_here)
         await store.start()
     except Unavailable as error:
         raise StartError(str(error)) from error

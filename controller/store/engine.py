@@ -6,21 +6,17 @@ A write is staged, persisted, published, in this order and each in order of revi
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from datetime import timedelta
 from uuid import uuid4
 
 from controller.resources.meta import Resource
 from controller.store.base import Announce, Chunk, Operation, Page, Stream, Unavailable, Watch
 from controller.store.cursor import Archive, Cursor, NoArchive
-from controller.store.history import History, Interest
+from controller.store.history import History, HistoryLimits, Interest
 from controller.store.pages import Lister
 from controller.store.selector import Selector
 from controller.store.staging import Clock, Staged, Staging
 from controller.store.state import State
 from controller.store.waiters import Waiters
-
-HISTORY_LIMIT = 100_000
-HISTORY_AGE = timedelta(hours=1)
 
 
 def silent(old: Resource | None, new: Resource | None) -> str | None:
@@ -36,12 +32,10 @@ def inert(name: str) -> None:
 class Engine(ABC):
     """A Store but for making writes durable and for the output log. See `controller.store.base.Store`."""
 
-    def __init__(
-        self, *, clock: Clock, announce: Announce = silent, history_limit: int, history_age: timedelta
-    ) -> None:
+    def __init__(self, *, clock: Clock, announce: Announce = silent, limits: HistoryLimits) -> None:
         self.uid = str(uuid4())
         self._state = State()
-        self._history = History(limit=history_limit, age=history_age)
+        self._history = History(limits)
         self._archive: Archive = NoArchive(self._history)
         self._outputs = Waiters()
         self._staging = Staging(self._state, clock, announce)

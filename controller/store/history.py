@@ -17,11 +17,23 @@ _BITE = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryLimits:
+    """How much history is kept."""
+
+    changes: int = 100_000
+    age: timedelta = timedelta(hours=1)
+    size: int = 256 << 20
+    """In bytes of objects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """A change, and what it replaced (for reading a list as it was)."""
 
     change: Change
     old: Resource | None
+    size: int
+    """Bytes of the object, as it is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +60,12 @@ class Interest:
 
 
 class History:
-    """The last changes: at most `limit`, and but for a few none older than `age`."""
+    """The last changes, as many as the limits allow and, since they are dropped some at a time, a few more."""
 
-    def __init__(self, *, limit: int, age: timedelta) -> None:
-        self._limit = limit
-        self._age = age
-        self._bite = max(1, min(_BITE, limit // 10))
+    def __init__(self, limits: HistoryLimits) -> None:
+        self._limits = limits
+        self._size = 0
+        self._bite = max(1, min(_BITE, limits.changes // 10))
         self._entries: list[Entry] = []
         self.floor = 0
         """Everything after this revision is here."""
@@ -67,11 +79,13 @@ class History:
     def begin(self, revision: int) -> None:
         """Start, empty, after this revision."""
         self._entries.clear()
+        self._size = 0
         self.floor = revision
 
     def add(self, entry: Entry) -> None:
         """Add the next change and wake whom it concerns."""
         self._entries.append(entry)
+        self._size += entry.size
         self._trim(entry.change.at)
         self._wake(entry.change)
 
@@ -113,11 +127,12 @@ class History:
 
     def _trim(self, now: datetime) -> None:
         count = len(self._entries)
-        outlived = count > self._bite and now - self._entries[self._bite].change.at > self._age
-        if count > self._limit or outlived:
-            self._drop(self._bite)
+        outlived = count > self._bite and now - self._entries[self._bite].change.at > self._limits.age
+        if count > self._limits.changes or outlived or self._size > self._limits.size:
+            self._drop(min(self._bite, count - 1))
 
     def _drop(self, count: int) -> None:
+        self._size -= sum(entry.size for entry in self._entries[:count])
         del self._entries[:count]
         self.floor += count
 

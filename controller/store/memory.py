@@ -3,13 +3,13 @@
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from itertools import islice
 
 from controller.resources.meta import Resource
 from controller.store.base import Announce, Chunk, Operation, Stream
 from controller.store.chunks import cut, place
-from controller.store.engine import HISTORY_AGE, HISTORY_LIMIT, Engine, silent
+from controller.store.engine import Engine, silent
+from controller.store.history import HistoryLimits
 from controller.store.staging import Clock, Staged, StagedAppend
 
 
@@ -21,10 +21,9 @@ class MemoryStore(Engine):
         *,
         clock: Clock,
         announce: Announce = silent,
-        history_limit: int = HISTORY_LIMIT,
-        history_age: timedelta = HISTORY_AGE,
+        limits: HistoryLimits = HistoryLimits(),  # noqa: B008 - frozen
     ) -> None:
-        super().__init__(clock=clock, announce=announce, history_limit=history_limit, history_age=history_age)
+        super().__init__(clock=clock, announce=announce, limits=limits)
         self._logs: defaultdict[str, _Log] = defaultdict(_Log)
 
     async def start(self) -> None:

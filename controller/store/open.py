@@ -1,10 +1,10 @@
 """Opening a store by the name of its provider (contract A-6)."""
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from controller.store.base import Announce, Store, Unavailable
-from controller.store.engine import HISTORY_AGE, HISTORY_LIMIT, inert, silent
+from controller.store.engine import inert, silent
+from controller.store.history import HistoryLimits
 from controller.store.staging import Clock
 
 PROVIDERS = ("memory", "sqlite", "postgres")
@@ -16,8 +16,7 @@ def open_store(
     *,
     clock: Clock,
     announce: Announce = silent,
-    history_limit: int = HISTORY_LIMIT,
-    history_age: timedelta = HISTORY_AGE,
+    limits: HistoryLimits = HistoryLimits(),  # noqa: B008 - frozen
     failpoint: Callable[[str], None] = inert,
 ) -> Store:
     """The store of that provider, not started yet.
@@ -29,20 +28,13 @@ def open_store(
         case "memory":
             from controller.store.memory import MemoryStore  # noqa: PLC0415
 
-            return MemoryStore(clock=clock, announce=announce, history_limit=history_limit, history_age=history_age)
+            return MemoryStore(clock=clock, announce=announce, limits=limits)
         case "sqlite":
             if not dsn:
                 raise Unavailable("registry.dsn: the sqlite store needs a path for its file")
             from controller.store.sqlite.store import SQLiteStore  # noqa: PLC0415
 
-            return SQLiteStore(
-                dsn,
-                clock=clock,
-                announce=announce,
-                history_limit=history_limit,
-                history_age=history_age,
-                failpoint=failpoint,
-            )
+            return SQLiteStore(dsn, clock=clock, announce=announce, limits=limits, failpoint=failpoint)
         case "postgres":
             raise Unavailable("registry.provider: this build has no postgres store yet; use sqlite or memory")
     raise Unavailable(f"registry.provider: {provider!r} is not one of {', '.join(PROVIDERS)}")

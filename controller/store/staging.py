@@ -247,7 +247,7 @@ class _Draft:
         told = self._announce(old, None if deleted else obj)
         body = encode(obj) if deleted else _checked(obj)
         change = Change(type=type_, revision=self.revision, obj=obj, at=self._now, announce=told)
-        self._changes.append(StagedChange(entry=Entry(change=change, old=old), body=body))
+        self._changes.append(StagedChange(entry=Entry(change=change, old=old, size=len(body)), body=body))
         self._objects[obj.kind, obj.metadata.name] = None if deleted else obj
         if obj.kind == COMMAND:
             self._outputs[obj.uid] = None if deleted else self._sizes(obj.uid) or (0, 0)

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -11,15 +12,15 @@ import structlog
 
 from controller.resources.meta import Resource
 from controller.store.base import Announce, Change, Chunk, Operation, StoreError, Stream, Unavailable
-from controller.store.engine import HISTORY_AGE, HISTORY_LIMIT, Engine, inert, silent
-from controller.store.history import History, Interest
+from controller.store.engine import Engine, inert, silent
+from controller.store.history import History, HistoryLimits, Interest
 from controller.store.sqlite.file import DatabaseFile, path_of
 from controller.store.sqlite.reader import Reader
-from controller.store.sqlite.writer import Limits, Writer
+from controller.store.sqlite.writer import Writer
 from controller.store.staging import Clock, Staged
 from controller.store.waiters import Waiters
 
-IN_MEMORY = 10_000
+IN_MEMORY, IN_MEMORY_BYTES = 10_000, 64 << 20
 """How much of the history memory holds; what is older is read from the file."""
 
 FAILURE_COUNTS = timedelta(minutes=1)
@@ -41,14 +42,13 @@ class SQLiteStore(Engine):
         *,
         clock: Clock,
         announce: Announce = silent,
-        history_limit: int = HISTORY_LIMIT,
-        history_age: timedelta = HISTORY_AGE,
+        limits: HistoryLimits = HistoryLimits(),  # noqa: B008 - frozen
         failpoint: Callable[[str], None] = inert,
     ) -> None:
-        in_memory = min(history_limit, IN_MEMORY)
-        super().__init__(clock=clock, announce=announce, history_limit=in_memory, history_age=history_age)
+        in_memory = replace(limits, changes=min(limits.changes, IN_MEMORY), size=min(limits.size, IN_MEMORY_BYTES))
+        super().__init__(clock=clock, announce=announce, limits=in_memory)
         self._clock = clock
-        self._limits = Limits(history=history_limit, age=history_age)
+        self._limits = limits
         self._failpoint = failpoint
         self._file = DatabaseFile(path_of(dsn))
         self._reader = Reader(self._file)

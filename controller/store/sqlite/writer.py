@@ -12,13 +12,13 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
 import structlog
 
+from controller.store.history import HistoryLimits
 from controller.store.sqlite.file import DatabaseFile
 from controller.store.sqlite.load import Loaded, load
 from controller.store.sqlite.migrate import known, migrate
@@ -49,14 +49,6 @@ class Owner(Protocol):
         """The thread is no more; the error, if there was one, is why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much history is kept."""
-
-    history: int
-    age: timedelta
-
-
 class Writer:
     """Owns the writing connection. Start it, submit to it, stop it: once each."""
 
@@ -65,7 +57,7 @@ class Writer:
         file: DatabaseFile,
         owner: Owner,
         *,
-        limits: Limits,
+        limits: HistoryLimits,
         now: Callable[[], datetime],
         failpoint: Callable[[str], None],
     ) -> None:
@@ -134,12 +126,14 @@ class Writer:
         migrate(connection, known())
         loaded = load(connection)
         self._newest = loaded.revision
-        upkeep = Upkeep(connection, limit=self._limits.history, age=self._limits.age)
+        upkeep = Upkeep(connection, self._limits)
         self._report(self._opened, loaded)
         more = True
         while (taken := self._take(0 if more else _IDLE)) is not None:
             batch = [staged for attempt, staged in taken if attempt > self._failed_attempt]
-            if batch and not self._commit(connection, batch):
+            if batch and self._commit(connection, batch):
+                upkeep.grown(sum(len(change.body) for staged in batch for change in staged.changes))
+            elif batch:
                 self._failed_attempt = taken[-1][0]
             upkeep.output_to_forget |= any(None in staged.outputs.values() for staged in batch)
             more = self._keep_up(upkeep)

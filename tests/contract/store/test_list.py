@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from controller.store.base import Create, Delete, Expired, InvalidCursor, Page, Store, StoreError
+from controller.store.history import HistoryLimits
 from controller.store.selector import Selector
 from tests.contract.store.objects import Backend, MemoryBackend, SetClock, create, labelled, node, update
 
@@ -78,7 +79,7 @@ async def test_other_kinds_do_not_show(store: Store) -> None:
 
 async def test_a_cursor_that_history_does_not_reach_any_more_is_expired(backend: Backend, clock: SetClock) -> None:
     """Too many changes since, or too long ago: the client lists again."""
-    store = backend.open(history_limit=10)
+    store = backend.open(limits=HistoryLimits(changes=10))
     await store.start()
     await fill(store, 5)
     cursor = store.list("Node", limit=2).next

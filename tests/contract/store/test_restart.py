@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.store.base import Change, Create, Delete, Expired, Store
+from controller.store.history import HistoryLimits
 from tests.contract.store.objects import (
     Backend,
     SetClock,
@@ -110,13 +111,13 @@ async def test_output_comes_back(durable: Backend) -> None:
 
 async def test_compaction_outlives_a_restart(durable: Backend, clock: SetClock) -> None:
     """What has expired stays expired, and the revision is right even when all history is gone."""
-    store = await opened(durable, history_limit=10, history_age=timedelta(hours=1))
+    store = await opened(durable, limits=HistoryLimits(changes=10, age=timedelta(hours=1)))
     for n in range(30):
         await create(store, node(f"n{n}"))
     clock.advance(timedelta(hours=2))
     await store.aclose()
     for _ in range(2):
-        store = await opened(durable, history_limit=10, history_age=timedelta(hours=1))
+        store = await opened(durable, limits=HistoryLimits(changes=10, age=timedelta(hours=1)))
         assert store.revision() == 30
         await until_expired(store, 29)
         async with store.watch(since=30) as watch:

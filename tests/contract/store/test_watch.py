@@ -9,6 +9,7 @@ import pytest
 
 from controller.resources.meta import Resource
 from controller.store.base import Change, ChangeType, Create, Delete, Expired, Store, Unavailable, Watch
+from controller.store.history import HistoryLimits
 from tests.contract.store.objects import (
     Backend,
     SetClock,
@@ -151,7 +152,7 @@ async def test_a_cancelled_wait_loses_no_change(store: Store) -> None:
 
 async def test_a_start_outside_the_history_is_expired(backend: Backend) -> None:
     """Both too old and not yet there, when the watch is entered."""
-    store = backend.open(history_limit=10)
+    store = backend.open(limits=HistoryLimits(changes=10))
     await store.start()
     for n in range(50):
         await create(store, node(f"n{n}"))
@@ -164,7 +165,7 @@ async def test_a_start_outside_the_history_is_expired(backend: Backend) -> None:
 
 async def test_history_grows_old(backend: Backend, clock: SetClock) -> None:
     """What is older than the limit is gone at last, what is younger is there (E-2)."""
-    store = backend.open(history_limit=1000, history_age=timedelta(hours=1))
+    store = backend.open(limits=HistoryLimits(changes=1000, age=timedelta(hours=1)))
     await store.start()
     await store.write(*(Create(obj=node(f"old{n}")) for n in range(300)))
     clock.advance(timedelta(minutes=61))
@@ -176,9 +177,21 @@ async def test_history_grows_old(backend: Backend, clock: SetClock) -> None:
     await store.aclose()
 
 
+async def test_history_does_not_outgrow_its_bytes(backend: Backend) -> None:
+    """A few changes of large objects are much: the oldest go, the newest are there."""
+    store = backend.open(limits=HistoryLimits(size=300_000))
+    await store.start()
+    for n in range(20):
+        await create(store, node(f"large{n}", capabilities={"note": "x" * 100_000}))
+    await until_expired(store, store.revision() - 5)
+    async with store.watch(since=store.revision() - 1) as watch:
+        assert len(await watch.batch(10, 0)) == 1
+    await store.aclose()
+
+
 async def test_a_watch_that_falls_behind_is_told_so(backend: Backend) -> None:
     """Expired from iteration, never a gap."""
-    store = backend.open(history_limit=10)
+    store = backend.open(limits=HistoryLimits(changes=10))
     await store.start()
     async with store.watch(since=0) as watch:
         for n in range(100):
@@ -191,7 +204,7 @@ async def test_a_watch_that_falls_behind_is_told_so(backend: Backend) -> None:
 
 async def test_a_waiting_watch_does_not_fall_behind_for_what_others_write(backend: Backend) -> None:
     """It waits for one name while more happens than history holds."""
-    store = backend.open(history_limit=10)
+    store = backend.open(limits=HistoryLimits(changes=10))
     await store.start()
     async with store.watch(name="mine") as watch:
         waiting = asyncio.create_task(watch.batch(10, 30))
