@@ -189,7 +189,9 @@ class RetentionSettings(Section):
     commands: Positive = 7 * 24 * HOUR
     """Finished commands are removed after this time …"""
     max_commands: Annotated[int, Field(ge=0)] = 10_000
-    """… or when there are more finished ones than this (0: no such limit)."""
+    """… or when there are more finished ones than this (0: no such limit) …"""
+    max_output_bytes: Annotated[int, Field(ge=0, le=1 << 50)] = 10 * 1024**3
+    """… or when those that ended after them have more output than this (0: no such limit)."""
     reserved_ids: Positive = 7 * 24 * HOUR
     """Ids of removed commands stay taken for this time."""
     events: Positive = HOUR

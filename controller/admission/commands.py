@@ -10,7 +10,7 @@ from controller.admission.errors import Denied, IdTaken, Invalid, Problem, Refus
 from controller.admission.ids import CommandIds
 from controller.admission.registry import Registry
 from controller.admission.results import Report, reported
-from controller.reservations import reservation
+from controller.reservations import reserving
 from controller.resources.command import SUPPORTED_TYPES, Command, CommandSpec, CommandStatus
 from controller.resources.meta import LAST_APPLIED, ObjectMeta
 from controller.resources.node import Node
@@ -103,7 +103,7 @@ class Commands:
             try:
                 await self._store.write(
                     Delete(kind="Command", name=name, version=meta.resource_version, uid=meta.uid),
-                    Create(obj=reservation(command)),
+                    *reserving(command),
                 )
             except (Conflict, NotFound, AlreadyExists):
                 continue

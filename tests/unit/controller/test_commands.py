@@ -399,6 +399,39 @@ def test_finished_commands_are_removed_and_their_ids_stay_taken() -> None:
     run(scenario())
 
 
+def test_removal_keeps_up_with_a_busy_fleet() -> None:
+    """More commands may end between two sweeps than one write removes."""
+
+    async def scenario() -> None:
+        async with world(Settings(retention=RetentionSettings(max_commands=3))) as it:
+            await it.add_node()
+            for command in [await it.send() for _ in range(900)]:
+                await it.ended(command)
+            await it.until(lambda: it.store.list("Command").items, lambda left: len(left) <= 3, within=25)
+            assert not it.store.list("Reservation").items
+
+    run(scenario())
+
+
+def test_finished_commands_are_removed_when_their_output_is_too_much() -> None:
+    """The oldest first; one that is too much by itself stays until the next one has ended."""
+
+    async def scenario() -> None:
+        settings = Settings(retention=RetentionSettings(max_output_bytes=1 << 20))
+        async with world(settings, fleet={"n1": taking(0, stdout=b"x" * 400_000)}) as it:
+            await it.add_node()
+            commands = [await it.ended(await it.send()) for _ in range(5)]
+            left = await it.until(lambda: it.store.list("Command").items, lambda items: len(items) == 2)
+            assert [c.name for c in left] == [c.name for c in commands[-2:]]
+        async with world(settings, fleet={"n1": taking(0, stdout=b"x" * 4_000_000)}) as it:
+            await it.add_node()
+            large = await it.ended(await it.send())
+            await asyncio.sleep(60)
+            assert it.store.get("Command", large.name) is not None
+
+    run(scenario())
+
+
 def test_runs_are_forgotten_on_the_node_once_they_are_stored() -> None:
     """The node keeps the claim, so that a late duplicate does nothing, but not the output."""
 
