@@ -13,7 +13,6 @@ the run protocol leaves behind is under there. Everything a node started is gone
 import asyncio
 import getpass
 import os
-import pwd
 import shlex
 import shutil
 import socket
@@ -25,8 +24,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from tests.support import processes
+from tests.support import processes, surroundings
 from tests.support.keys import KeyPair, make_key_pair
+from tests.support.surroundings import Shown, account, showing
 from transports.base import Endpoint, HostKeyPolicy
 
 N = TypeVar("N", bound="Node")
@@ -178,8 +178,9 @@ class Node(ABC):
 class SshdNode(Node):
     """OpenSSH's sshd. `config` are extra sshd_config lines and win over the defaults below.
 
-    `login_shell` is run the way sshd runs a login's shell, `SHELL -c COMMAND`, through a forced command.
-    `path` is the PATH of what runs on the node.
+    `login_shell` is run the way sshd runs a login's shell, `SHELL -c COMMAND`, through a forced command;
+    `passwd_shell` is the login's shell by a passwd file that only this node sees.
+    `path` is the PATH of what runs on the node. `shown` are files that it sees in place of the machine's own.
     """
 
     ready = "Server listening on"
@@ -191,12 +192,15 @@ class SshdNode(Node):
         *,
         config: Sequence[str] = (),
         login_shell: str | None = None,
+        passwd_shell: str | None = None,
         path: str | None = None,
         environment: dict[str, str] | None = None,
+        shown: Shown | None = None,
         **rest: Any,
     ) -> None:
         super().__init__(root, key, **rest)
         self.config = list(config)
+        self.shown = (account(root, self.home, passwd_shell) if passwd_shell else {}) | (shown or {})
         if login_shell:
             self.config.append(f'ForceCommand exec {shlex.quote(login_shell)} -c "$SSH_ORIGINAL_COMMAND"')
         self.variables = {"SHLVL": "1", "HOME": str(self.home)} | ({"PATH": path} if path else {})
@@ -210,7 +214,8 @@ class SshdNode(Node):
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         file = self.root / "sshd_config"
         file.write_text("\n".join([*self.config, *self._defaults(port), *self._newer(program)]) + "\n")
-        return [program, "-D", "-e", "-f", str(file)]
+        server = [program, "-D", "-e", "-f", str(file)]
+        return showing(self.shown, server) if self.shown else server
 
     def _defaults(self, port: int) -> list[str]:
         variables = " ".join(f'"{name}={value}"' for name, value in self.variables.items())
@@ -239,12 +244,19 @@ class DropbearNode(Node):
 
     ready = "Not backgrounding"
 
-    def __init__(self, root: Path, key: KeyPair, *, login_shell: str = "/bin/sh", **rest: Any) -> None:
+    def __init__(
+        self,
+        root: Path,
+        key: KeyPair,
+        *,
+        login_shell: str = "/bin/sh",
+        environment: dict[str, str] | None = None,
+        shown: Shown | None = None,
+        **rest: Any,
+    ) -> None:
         super().__init__(root, key, host_key_algorithm="ssh-rsa", **rest)
-        entry = pwd.getpwuid(os.getuid())
-        passwd = root / "passwd"
-        passwd.write_text(f"{self.user}:x:{entry.pw_uid}:{entry.pw_gid}::{self.home}:{login_shell}\n")
-        self._passwd = passwd
+        self.variables = {"SHLVL": "1"} | (environment or {})
+        self.shown = account(root, self.home, login_shell) | (shown or {})
 
     def set_host_key(self, key: KeyPair) -> None:
         """Give the node another host key (RSA: 2022.83 aborts with nothing else), in force from the next start."""
@@ -260,21 +272,19 @@ class DropbearNode(Node):
         assert program
         server = [program, "-F", "-E", "-e", "-m", "-s", "-p", f"{self.address}:{port}"]
         server += ["-r", str(self.root / "dropbear_host_key"), "-P", str(self.root / "pid")]
-        inside = f"mount --bind {shlex.quote(str(self._passwd))} /etc/passwd && exec {shlex.join(server)}"
-        return ["unshare", "--mount", "sh", "-c", inside]
+        return showing(self.shown, server)
 
     def environment(self) -> dict[str, str]:
         """SHLVL keeps bash from reading ~/.bashrc for every command, as SetEnv does for sshd."""
-        return super().environment() | {"SHLVL": "1"}
+        return super().environment() | self.variables
 
     @staticmethod
     def missing() -> str | None:
         """Why dropbear cannot be used here, None if it can."""
-        for name in ("dropbear", "dropbearconvert", "unshare"):
+        for name in ("dropbear", "dropbearconvert"):
             if not find_program(name):
                 return f"{name} is not installed"
-        tried = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
-        return None if tried.returncode == 0 else "a private mount namespace is not permitted here"
+        return surroundings.missing()
 
 
 class SshdFactory(Protocol):
@@ -288,6 +298,8 @@ class SshdFactory(Protocol):
         login_shell: str | None = None,
         path: str | None = None,
         environment: dict[str, str] | None = None,
+        passwd_shell: str | None = None,
+        shown: Shown | None = None,
         host_key_algorithm: str = "ssh-ed25519",
         key: KeyPair | None = None,
     ) -> Awaitable[SshdNode]:
@@ -298,7 +310,13 @@ class DropbearFactory(Protocol):
     """Starts a dropbear node."""
 
     def __call__(
-        self, *, port: int = 0, login_shell: str = "/bin/sh", key: KeyPair | None = None
+        self,
+        *,
+        port: int = 0,
+        login_shell: str = "/bin/sh",
+        environment: dict[str, str] | None = None,
+        shown: Shown | None = None,
+        key: KeyPair | None = None,
     ) -> Awaitable[DropbearNode]:
         """Start one and wait until it listens."""
 
