@@ -4,12 +4,12 @@
 template and never the path, the method only if it is a known one, the class of the status and not the status.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from controller.histogram import Series
 
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -18,20 +18,12 @@ _MAX_ROUTES: Final = 500
 Key = tuple[str, str, str]
 
 
-@dataclass(slots=True)
-class _Series:
-    """One histogram."""
-
-    buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
-    total: float = 0.0
-
-
 class Traffic:
     """Requests, refusals and open streams. A collector for a Prometheus registry, too."""
 
     def __init__(self) -> None:
         self._requests: dict[Key, int] = {}
-        self._durations: dict[Key, _Series] = {}
+        self._durations: dict[Key, Series] = {}
         self._refused = {401: 0, 403: 0}
         self._streams = {"sse": 0, "websocket": 0}
         self.dropped_streams = 0
@@ -46,9 +38,8 @@ class Traffic:
         if seconds is not None:
             series = self._durations.get(key)
             if series is None:
-                series = self._durations[key] = _Series()
-            series.buckets[bisect_left(BOUNDS, seconds)] += 1
-            series.total += seconds
+                series = self._durations[key] = Series(BOUNDS)
+            series.add(seconds)
 
     def refused(self, status: int) -> None:
         """Count a caller who was not let in."""
@@ -78,7 +69,7 @@ class Traffic:
             "vendetta_http_request_duration_seconds", "Time from request to end of response.", labels=labels
         )
         for key, series in self._durations.items():
-            durations.add_metric(key, _cumulative(series), series.total)
+            durations.add_metric(key, series.cumulative(), series.total)
         yield durations
         yield from self._small()
 
@@ -94,12 +85,3 @@ class Traffic:
         yield CounterMetricFamily(
             "vendetta_stream_clients_dropped", "Event clients that were too slow.", value=self.dropped_streams
         )
-
-
-def _cumulative(series: _Series) -> list[tuple[str, float]]:
-    """Buckets as Prometheus wants them: each holds everything up to its bound."""
-    result, seen = [], 0
-    for bound, count in zip((*BOUNDS, None), series.buckets, strict=True):
-        seen += count
-        result.append(("+Inf" if bound is None else str(bound), float(seen)))
-    return result

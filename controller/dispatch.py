@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
@@ -43,6 +44,20 @@ class TransportUnavailable(Unreachable):
     reason = "TransportUnavailable"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """How the way to a node was opened: over what, to where (address, port and host key), and when."""
+
+    transport: str
+    place: str
+    connect_at: datetime
+    """When connecting began, attempts that failed at once included."""
+    login_at: datetime
+    """When the node took the connection, and logging in began."""
+    ready_at: datetime
+    """When commands could be sent."""
+
+
 @dataclass(slots=True, eq=False)
 class Link:
     """The way to one node: open, being opened, or down with the error and the time of the next attempt."""
@@ -51,8 +66,7 @@ class Link:
     node: str
     generation: int
     session: Session | None = None
-    transport: str = ""
-    place: str = ""
+    way: Opened | None = None
     opened_at: float = 0.0
     opening: "asyncio.Task[None] | None" = field(default=None, repr=False)
     error: TransportError | None = None
@@ -120,15 +134,17 @@ class Dispatcher:
                 return link.session
             raise link.error or Unreachable(f"node {node.name} is not connected") from None
 
-    def transport_of(self, node: Node) -> str:
-        """The name of the transport that the node's session goes over."""
+    def way_to(self, node: Node) -> Opened:
+        """How the way to the node was opened that is in use. Raises Unreachable if there is none any more."""
         link = self._links.get(node.uid)
-        return link.transport if link is not None else ""
+        if link is None or link.way is None:
+            raise Unreachable(f"the way to node {node.name} has just changed")
+        return link.way
 
     def place_of(self, node: Node) -> str:
         """Where the node's session leads: address, port and host key. A changed one may be another machine."""
         link = self._links.get(node.uid)
-        return link.place if link is not None else ""
+        return link.way.place if link is not None and link.way is not None else ""
 
     def retry_in(self, node: Node) -> float:
         """Seconds until a connection may be tried again."""
@@ -198,13 +214,17 @@ class Dispatcher:
 
     async def _try_each(self, link: Link, node: Node, connect_timeout: int | None) -> None:
         first: TransportError | None = None
+        began = self._clock.now()
         for spec in transports_of(node):
             try:
                 place, session = await self._connect(node, spec, connect_timeout)
             except TransportError as error:
                 first = first or error
                 continue
-            self._opened(link, spec.type, place, session)
+            ready = self._clock.now()
+            login = min(max(began, ready - timedelta(seconds=session.info.login_seconds)), ready)
+            way = Opened(transport=spec.type, place=place, connect_at=began, login_at=login, ready_at=ready)
+            self._opened(link, way, session)
             return
         raise first or EndpointInvalid(f"node {node.name} names no transport")
 
@@ -254,13 +274,13 @@ class Dispatcher:
                 f"node {endpoint.node} presented a key other than the one just pinned", presented=key
             )
 
-    def _opened(self, link: Link, transport: str, place: str, session: Session) -> None:
-        link.session, link.transport, link.place, link.error = session, transport, place, None
+    def _opened(self, link: Link, way: Opened, session: Session) -> None:
+        link.session, link.way, link.error = session, way, None
         link.opened_at = self._clock.monotonic()
         session.on_close = lambda: self._lost(link, session)
         session.on_end = self.on_end
         self._metrics.sessions.inc()
-        log.info("node connected", node=link.node, transport=transport, runner=session.info.runner)
+        log.info("node connected", node=link.node, transport=way.transport, runner=session.info.runner)
 
     def _lost(self, link: Link, session: Session) -> None:
         if link.session is session:

@@ -2,7 +2,11 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from controller.histogram import Phases
+from controller.timeline import LAST, Phase
+
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_PHASE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 21600.0)
 _LONG = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600, 21600)
 
 
@@ -20,6 +24,13 @@ class Metrics:
         self.command_delivery = Histogram(
             "vendetta_command_delivery_seconds", "From accepted to claimed on the node.", buckets=_FAST, registry=r
         )
+        self.command_phases = Phases(
+            "vendetta_command_phase_seconds",
+            "Time that a command spent in each phase of its timeline, counted when it ends.",
+            [phase for phase in Phase if phase not in LAST],
+            _PHASE,
+        )
+        r.register(self.command_phases)
         self.deliveries = Counter(
             "vendetta_deliveries", "Attempts to hand a command to its node.", ["transport", "result"], registry=r
         )

@@ -181,11 +181,15 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionInfo:
-    """What became known while connecting: the boot id, which runner answers, and the host key seen."""
+    """What became known while connecting: the boot id, which runner answers, and the host key seen.
+
+    `login_seconds` is the time from the node's taking the connection to its being of use.
+    """
 
     boot_id: str
     runner: str
     host_key: str | None = None
+    login_seconds: float = 0.0
 
 
 class Session(Protocol):

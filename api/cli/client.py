@@ -10,7 +10,7 @@ import httpx2
 
 from api.cli.answers import checked, headers_of, json_of, no_contact
 from api.cli.connection import Connection
-from api.cli.errors import Expired, Failed
+from api.cli.errors import Expired, Failed, NotFound
 from api.cli.kinds import API, Kind
 
 PAGE: Final = 500
@@ -74,6 +74,14 @@ class Client:
             "metadata": metadata,
             "items": items,
         }
+
+    def timeline(self, command: str) -> Object:
+        """What happened to a command; empty where the server does not tell. Raises CLIError."""
+        try:
+            path = f"/api/v1/commands/{quote(command, safe='')}/timeline"
+            return json_of(self.request("GET", path), self.url)
+        except NotFound:
+            return {}
 
     def create(self, kind: Kind, obj: Object, **params: str) -> Object:
         """Store a new object. Raises Conflict where the name is taken."""

@@ -10,7 +10,7 @@ from api.cli.client import Client
 from api.cli.describe import described
 from api.cli.errors import CLIError, Expired, Misused, NotFound
 from api.cli.invocation import Invocation
-from api.cli.kinds import Kind, kind_and_names, name_of, title
+from api.cli.kinds import COMMANDS, Kind, kind_and_names, name_of, title
 from api.cli.manifests import read
 from api.cli.output import (
     Format,
@@ -108,19 +108,21 @@ def describe(
     selector: Selector = "",
     output: Output = Shape.TEXT,
 ) -> None:
-    """Show everything about nodes or commands, for people.
+    """Show everything about nodes or commands, for people; of a command its timeline, too.
 
-    Example: `vendetta describe node build-01`
+    Examples: `vendetta describe node build-01` · `vendetta describe command cmd_123456_build-01`
     """
     kind, names = kind_and_names(what)
     with context.ensure_object(Invocation).client() as client:
         items = [client.get(kind, name) for name in names] or in_order(client.list(kind, selector)["items"])
-    if output is Shape.JSON:
-        say_json(items)
-    else:
-        sys.stdout.write("\n\n".join(described(item) for item in items) + "\n" if items else "")
-        if not items:
-            warn(f"no {kind.plural} found")
+        if output is Shape.JSON:
+            say_json(items)
+            return
+        for number, item in enumerate(items):
+            timeline = client.timeline(name_of(item)) if kind is COMMANDS else None
+            sys.stdout.write(("\n" if number else "") + described(item, timeline) + "\n")
+    if not items:
+        warn(f"no {kind.plural} found")
 
 
 def delete(

@@ -6,7 +6,7 @@ from api.auth.principal import Role
 from api.messages import JSON, MERGE_PATCH
 from api.parameters import BOOLEAN, DURATION, SELECTOR, Parameter
 from api.routing import Operation, Path, Reply
-from api.v1 import commands, nodes, output, services
+from api.v1 import commands, nodes, output, services, timeline
 from api.v1.bodies import CommandRequest, Heartbeat, NodeChange, NodeRegistration, ResultReport, TrustRequest
 from api.v1.listing import MAX_LIMIT
 from api.v1.views import (
@@ -20,6 +20,7 @@ from api.v1.views import (
     NodeStatusView,
     NodeView,
     ServicesView,
+    TimelineView,
 )
 
 _NODE: Final[Reply] = ("The whole node.", NodeView, JSON)
@@ -262,6 +263,17 @@ COMMAND_PATHS: Final = (
                     )
                 },
                 stream=True,
+            ),
+        },
+    ),
+    Path(
+        template="/api/v1/commands/{id}/timeline",
+        tag="commands",
+        operations={
+            "GET": Operation(
+                handler=timeline.get_timeline,
+                summary="Get what happened to a command, when and why",
+                responses={200: ("Its phases, in order.", TimelineView, JSON)},
             ),
         },
     ),

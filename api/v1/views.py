@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field, JsonValue
 from typing_extensions import TypedDict
 
+from controller.timeline import Phase
+
 NodeStatusName = Literal["active", "inactive", "unreachable", "draining", "unknown"]
 CommandStatusName = Literal["pending", "running", "success", "error", "timeout", "cancelled", "unknown"]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -132,6 +134,27 @@ CommandListView = TypedDict(
     {"commands": list[CommandView], "count": Count, "continue": NotRequired[str], "resource_version": str},
 )
 """Commands, sorted by id."""
+
+
+class PhaseView(TypedDict):
+    """A phase of a command. `duration` is how long it lasted; absent for the one that it is in now, or ended in."""
+
+    phase: Phase
+    time: Time
+    duration: NotRequired[str]
+    reason: str
+    message: str
+
+
+class TimelineView(TypedDict):
+    """What happened to a command so far. `duration` is from accepted to ended; absent until then."""
+
+    id: str
+    node_id: str
+    status: CommandStatusName
+    reason: str
+    duration: NotRequired[str]
+    phases: list[PhaseView]
 
 
 class AcceptedView(TypedDict):

@@ -25,6 +25,7 @@ from controller.runtime.failpoint import Failpoint
 from controller.runtime.reconcile import Result
 from controller.scripts import script_of
 from controller.store.base import Store
+from controller.timeline import seconds, timeline
 from transports.base import RunState, RunStatus, Session, StartRequest
 from transports.errors import Conflict, NodeStorageFull, Refused, TransportError
 from transports.script import ScriptInvalid
@@ -170,11 +171,14 @@ class CommandReconciler:
         """Do what needs no session: finish, or hold on."""
         if step.do is Do.FINISH:
             return await self._finish(command, step, message)
-        await self._write(command, held(command, step, message))
+        await self._write(command, held(command, step, message, self._clock.now()))
         wait = LONGEST_HOLD if not known.admitted else max(RETRY_SOON, self._dispatcher.retry_in(node))
         return self._hold_until(command, known, wait)
 
-    async def _answered(self, command: Command, node: Node, session: Session, status: RunStatus) -> Result:
+    async def _answered(
+        self, command: Command, node: Node, session: Session, status: RunStatus, *, waited: float = 0.0
+    ) -> Result:
+        """Act on an answer. `waited`: the seconds for which the node kept it back after the claim."""
         known = self._known(command, node)
         step = decide(known, _answer(status), self._clock.now())
         match step.do:
@@ -183,7 +187,7 @@ class CommandReconciler:
             case Do.CANCEL:
                 return await self._cancel(command, session, step)
             case Do.OBSERVE:
-                return await self._observe(command, session, status)
+                return await self._observe(command, session, status, waited)
             case _:
                 return await self._record(command, session, status, step)
 
@@ -194,23 +198,22 @@ class CommandReconciler:
             request = self._request(command)
         except (Refused, ScriptInvalid) as error:
             return await self._refused(command, error, final=first)
-        transport, place = self._dispatcher.transport_of(node), self._dispatcher.place_of(node)
-        status = sending(command, node.uid, transport, place, session.info.boot_id, self._clock.now())
-        command = await self._write(command, status)
+        way = self._dispatcher.way_to(node)
+        command = await self._write(command, sending(command, node.uid, way, session.info.boot_id, self._clock.now()))
         if command.ended:
             return Result()
         self._failpoint("delivery.intended")
         try:
             answer = await session.start(request, wait=INLINE_WAIT)
         except TransportError as error:
-            self._metrics.deliveries.labels(transport, error.reason).inc()
+            self._metrics.deliveries.labels(way.transport, error.reason).inc()
             if isinstance(error, Conflict | NodeStorageFull):
                 return await self._refused(command, error, final=first)
             log.info("delivery not confirmed", command=command.name, node=node.name, reason=error.reason)
             raise
-        self._metrics.deliveries.labels(transport, "Claimed").inc()
+        self._metrics.deliveries.labels(way.transport, "Claimed").inc()
         self._failpoint("delivery.answered")
-        return await self._answered(command, node, session, answer)
+        return await self._answered(command, node, session, answer, waited=INLINE_WAIT)
 
     async def _refused(self, command: Command, error: Exception, *, final: bool) -> Result:
         """A refusal ends the command only if nothing was ever sent before: else an earlier start may have arrived."""
@@ -240,30 +243,34 @@ class CommandReconciler:
             await self._write(command, running(command, step.reason, self._clock.now()))
         return Result(requeue_after=RETRY_SOON)
 
-    async def _observe(self, command: Command, session: Session, status: RunStatus) -> Result:
+    async def _observe(self, command: Command, session: Session, status: RunStatus, waited: float) -> Result:
         """The run goes on: note that it was claimed, fetch what it has written, look again."""
         now = self._clock.now()
         if command.status.phase != "running" or command.status.reason != "Claimed":
-            if command.status.started is None:
-                self._metrics.command_delivery.observe((now - _accepted(command)).total_seconds())
-            command = await self._write(command, running(command, "Claimed", now))
+            before, claimed = command, now - timedelta(seconds=waited)
+            command = await self._write(command, running(command, "Claimed", now, claimed=claimed))
+            self._note_delivery(before, command.status)
             self._failpoint("claim.stored")
         more = await self._collector.collect(command, session, status)
         if more:
             return Result(requeue_after=0)
-        age = (now - (command.status.started or now)).total_seconds()
+        age = max(0.0, (now - (command.status.started or now)).total_seconds())  # a clock may have been set back
         return Result(requeue_after=min(POLL_MOST, POLL_FIRST + age / 10))
 
     async def _record(self, command: Command, session: Session, status: RunStatus, step: Step) -> Result:
         """The run is over: everything that it wrote is stored before, or together with, its result."""
+        heard = self._clock.now()
         if status.state is RunState.DONE and await self._collector.collect(command, session, status, ended=True):
             return Result(requeue_after=0)
         appends, lost = self._collector.last(command, status)
-        verdict = await finished(self._store, command, step, self._clock.now(), status=status, appends=appends)
+        verdict = await finished(
+            self._store, command, step, self._clock.now(), status=status, appends=appends, heard=heard
+        )
         if lost:
             verdict = verdict.model_copy(update={"truncated": True, "output_bytes_exact": False})
         written = await self._write(command, verdict, *appends)
         self._failpoint("result.stored")
+        self._note_delivery(command, verdict)
         self._account(written, verdict)
         return Result()
 
@@ -273,6 +280,11 @@ class CommandReconciler:
         self._account(await self._write(command, verdict), verdict)
         return Result()
 
+    def _note_delivery(self, before: Command, after: CommandStatus) -> None:
+        """Measure how long the claim took, when it is first known."""
+        if before.status.started is None and after.started is not None:
+            self._metrics.command_delivery.observe((after.started - _accepted(before)).total_seconds())
+
     def _account(self, command: Command, verdict: CommandStatus) -> None:
         """Count and log an end, unless somebody else was first and the command has theirs."""
         if command.status != verdict:
@@ -281,6 +293,8 @@ class CommandReconciler:
         self._metrics.commands_finished.labels(phase, reason).inc()
         if verdict.duration is not None:
             self._metrics.command_duration.labels(phase).observe(verdict.duration / SECOND)
+        if not verdict.late:
+            self._metrics.command_phases.add(seconds(timeline(command)))
         log.info("command ended", command=command.name, node=command.spec.node, status=phase, reason=reason)
 
     # -- afterwards ------------------------------------------------------------------------------------------------

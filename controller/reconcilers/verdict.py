@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from controller.decide import Step
+from controller.dispatch import Opened
 from controller.outcome import ended
 from controller.output import excerpt
-from controller.resources.command import Command, CommandStatus, Delivery
+from controller.resources.command import Command, CommandStatus, Delivery, Mark
 from controller.store.base import Append, Conflict, Store, Update
+from controller.timeline import Phase, marked
 from transports.base import RunState, RunStatus
 
 SENTENCES = {
@@ -25,6 +27,9 @@ SENTENCES = {
     "ExecTimeout": "the command ran longer than its timeout and was stopped",
     "Cancelled": "the command was cancelled",
 }
+
+
+_WHILE_RUNNING = {"Cancelling": Phase.CANCELLING}
 
 
 class CommandStatusWriter:
@@ -55,46 +60,53 @@ class CommandStatusWriter:
         raise Conflict(f"command {command.name} changes too fast")
 
 
-def held(command: Command, step: Step, message: str) -> CommandStatus:
+def held(command: Command, step: Step, message: str, now: datetime) -> CommandStatus:
     """Waiting, and why."""
+    message = message or SENTENCES.get(step.reason, "")
+    phase = Phase.WAITING if step.phase == "pending" else _WHILE_RUNNING.get(step.reason, Phase.REATTACHING)
     return command.status.model_copy(
         update={
             "phase": step.phase,
             "reason": step.reason,
-            "message": message or SENTENCES.get(step.reason, ""),
+            "message": message,
+            "marks": _marked_if_new(command.status, phase, step.reason, message, now),
             "observed_generation": command.metadata.generation,
         }
     )
 
 
-def sending(
-    command: Command, node_uid: str, transport: str, place: str, boot_id: str, now: datetime
-) -> CommandStatus:
+def sending(command: Command, node_uid: str, way: Opened, boot_id: str, now: datetime) -> CommandStatus:
     """About to be sent: written first. Boot id and place stay those of the first time."""
-    delivery = command.status.delivery
+    delivery, marks = command.status.delivery, _marks_of(command.status, way)
     if delivery is None or delivery.boot_id is None:
-        delivery = Delivery(node_uid=node_uid, transport=transport, place=place, boot_id=boot_id, sent_at=now)
+        delivery = Delivery(node_uid=node_uid, transport=way.transport, place=way.place, boot_id=boot_id, sent_at=now)
+    else:
+        marks = marked(command.status.model_copy(update={"marks": marks}), Phase.SENT, now, "SentAgain")
     return command.status.model_copy(
         update={
             "phase": "pending",
             "reason": "Queued",
             "message": "",
             "delivery": delivery,
-            "transport": transport,
+            "marks": marks,
+            "transport": way.transport,
             "attempts": command.status.attempts + 1,
             "observed_generation": command.metadata.generation,
         }
     )
 
 
-def running(command: Command, reason: str, now: datetime) -> CommandStatus:
-    """Claimed on the node."""
+def running(command: Command, reason: str, now: datetime, *, claimed: datetime | None = None) -> CommandStatus:
+    """Claimed on the node; `claimed` is when, if that is known better than from having just heard of it."""
+    status, phase = command.status, Phase.CANCELLING if reason == "Cancelling" else Phase.CLAIMED
+    again = status.started is not None or phase is Phase.CANCELLING
     return command.status.model_copy(
         update={
             "phase": "running",
             "reason": reason,
             "message": "",
-            "started": command.status.started or now,
+            "marks": _marked_if_new(status, phase, reason, "", now) if again else status.marks,
+            "started": status.started or _not_before_sent(status, claimed or now),
             "delivery": _acked(command.status.delivery),
             "observed_generation": command.metadata.generation,
         }
@@ -110,9 +122,11 @@ async def finished(
     status: RunStatus | None = None,
     appends: Sequence[Append] = (),
     message: str = "",
+    heard: datetime | None = None,
 ) -> CommandStatus:
-    """The final status, with the excerpt of the output and what the node said about the end."""
+    """The final status, with the excerpt of the output and what the node said about the end, when it was heard."""
     seen = await excerpt(store, command.uid, appends)
+    first_output = command.status.first_output or await _first_output(store, command, appends)
     ran = status is not None and status.state is RunState.DONE
     end = ended(
         command.status,
@@ -124,7 +138,11 @@ async def finished(
     )
     return end.model_copy(
         update={
-            "started": (command.status.started or now) if ran else command.status.started,
+            "started": _started(command.status, status, heard or now, first_output)
+            if ran
+            else command.status.started,
+            "first_output": first_output,
+            "marks": _marks_at_end(command.status),
             "delivery": _acked(command.status.delivery) if ran else command.status.delivery,
             "late": command.ended,
             "output": seen.output,
@@ -153,6 +171,47 @@ def _measured(
         "output_bytes_exact": exact,
         "truncated": cut or any(s.truncated for s in streams),
     }
+
+
+def _started(known: CommandStatus, run: RunStatus | None, heard: datetime, first_output: datetime | None) -> datetime:
+    """When it was claimed, if that was not seen: before its end, and so before any output came, by what it took."""
+    if known.started is not None:
+        return known.started
+    end = min(heard, first_output or heard)
+    return _not_before_sent(known, end - timedelta(microseconds=((run and run.duration) or 0) // 1000))
+
+
+def _not_before_sent(status: CommandStatus, at: datetime) -> datetime:
+    sent_at = status.delivery.sent_at if status.delivery is not None else None
+    return at if sent_at is None else max(at, sent_at)
+
+
+async def _first_output(store: Store, command: Command, appends: Sequence[Append]) -> datetime | None:
+    """When the first output came: with the result, or before it."""
+    if any(store.output_sizes(command.uid)):
+        chunks = await store.read_output(command.uid, limit=1)
+        return chunks[0].at if chunks else None
+    return appends[0].at if appends else None
+
+
+def _marks_of(status: CommandStatus, way: Opened) -> tuple[Mark, ...]:
+    """The marks, and those of a connection that was opened while the command waited."""
+    if status.queued is None or way.ready_at < status.queued or any(mark.at == way.login_at for mark in status.marks):
+        return status.marks
+    marks = marked(status, Phase.CONNECT, way.connect_at, "Connecting")
+    return marked(status.model_copy(update={"marks": marks}), Phase.AUTH, way.login_at, "Connected")
+
+
+def _marks_at_end(status: CommandStatus) -> tuple[Mark, ...]:
+    """The marks; a verdict that is corrected now leaves one of when it was given."""
+    if status.finished is None:
+        return status.marks
+    return marked(status, Phase.UNKNOWN, status.finished, status.reason, status.message)
+
+
+def _marked_if_new(status: CommandStatus, phase: Phase, reason: str, message: str, now: datetime) -> tuple[Mark, ...]:
+    """The marks, and a new one where the reason is another than it was: what only goes on is no news."""
+    return status.marks if status.reason == reason else marked(status, phase, now, reason, message)
 
 
 def _never_sent(command: Command) -> bool:

@@ -108,6 +108,19 @@ class Delivery(Model):
     """The node has confirmed the claim."""
 
 
+class Mark(Model):
+    """Something that happened on a command's way and that nothing else in its status tells (see `timeline`)."""
+
+    phase: str
+    """What began: waiting, connect, auth, sent, claimed, reattaching, cancelling or unknown."""
+    at: Timestamp
+    """When."""
+    reason: str
+    """Why, as a CamelCase constant."""
+    message: Text = ""
+    """Why, as a sentence."""
+
+
 class CommandStatus(Model):
     """What is observed of a command."""
 
@@ -136,9 +149,11 @@ class CommandStatus(Model):
     queued: Timestamp | None = None
     """When it was accepted; commands of a node start in this order."""
     started: Timestamp | None = None
-    """When its claim was seen."""
+    """When it was claimed on the node, at the latest."""
+    first_output: Timestamp | None = None
+    """When its first output was collected; set at its end."""
     finished: Timestamp | None = None
-    """When its end was seen."""
+    """When its end was seen and all of its output was stored."""
     duration: Nanoseconds | None = None
     """On the node, from start to exit."""
     transport: str | None = None
@@ -155,6 +170,8 @@ class CommandStatus(Model):
     """SHA-256 of the request, where the caller chose the id: the same id with another body is a conflict."""
     delivery: Delivery | None = None
     """How far delivery is."""
+    marks: tuple[Mark, ...] = ()
+    """Connections, waits and retries on its way: the first 8 and the last 8."""
     observed_generation: int = 0
     """The generation that the controller acted on."""
     conditions: tuple[Condition, ...] = ()

@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -37,10 +38,12 @@ class Client(asyncssh.SSHClient):
         self._password = password
         self._asked = False
         self._ssh: asyncssh.SSHClientConnection | None = None
+        self.made_at = time.monotonic()
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """The TCP connection is there."""
         self._ssh = conn
+        self.made_at = time.monotonic()
 
     @property
     def negotiating(self) -> bool:
@@ -90,6 +93,11 @@ class Connection:
         """The host key that was seen, as a public key line."""
         key = self.ssh.get_server_host_key()
         return public_line(key) if key else None
+
+    @property
+    def age(self) -> float:
+        """Seconds since the node took the TCP connection."""
+        return time.monotonic() - self._client.made_at
 
     def on_lost(self, call: Callable[[], None]) -> None:
         """Have `call` called once the connection has ended."""

@@ -55,7 +55,10 @@ class SSHSession:
         runner.on_end = self._ended
         runner.on_close = self._over
         self.info = SessionInfo(
-            boot_id=runner.info.boot_id, runner=runner.info.runner, host_key=self._connection.host_key
+            boot_id=runner.info.boot_id,
+            runner=runner.info.runner,
+            host_key=self._connection.host_key,
+            login_seconds=self._connection.age,
         )
         self._runner = runner
         self._first = None

@@ -121,6 +121,19 @@ async def test_results_for_programs(vendetta: CLI, node: SshdNode) -> None:
     assert done.json["status"]["output"] == "hi"
 
 
+async def test_describe_shows_a_commands_timeline(vendetta: CLI, node: SshdNode) -> None:
+    """C-11: each phase on a line, with when it began, how long it lasted and why."""
+    command = vendetta("exec", "build-01", "--detach", "--", "echo", "hi").text.strip()
+    vendetta("logs", "-f", command)
+    lines = vendetta("describe", command).text.partition("Timeline:\n")[2].splitlines()
+    assert lines[0].split() == ["PHASE", "SINCE", "LASTED", "REASON", "MESSAGE"]
+    assert lines[-1].split()[::3] == ["collected", "Completed", "output"]
+    phases = [line.split()[0] for line in lines[1:]]
+    assert phases[0] == "queued"
+    assert phases[-5:] == ["sent", "claimed", "first_byte", "exit", "collected"]
+    assert "Timeline" not in vendetta("describe", "node", "build-01").text
+
+
 async def test_detached_commands_have_logs_and_can_be_cancelled(vendetta: CLI, node: SshdNode) -> None:
     """F-2: exec -d, logs, logs -f, cancel, get."""
     name = vendetta("exec", "build-01", "-d", "--shell", "echo out; echo err >&2; exec sleep 60").text.strip()

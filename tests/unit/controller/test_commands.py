@@ -1,6 +1,7 @@
 """Commands through the whole controller, on a fake fleet in virtual time."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -443,6 +444,31 @@ def test_runs_are_forgotten_on_the_node_once_they_are_stored() -> None:
             run_id = next(iter(machine.runs))
             await it.until(lambda: machine.runs[run_id].outcome.stdout, lambda out: out == b"")
             assert it.command(command.name).status.output == "data"
+
+    run(scenario())
+
+
+def test_a_clock_that_is_set_back_does_not_make_the_server_ask_without_a_pause() -> None:
+    """A running command is looked at about once a second, whatever time it is."""
+
+    async def scenario() -> None:
+        asked = 0
+
+        def count(what: str) -> None:
+            nonlocal asked
+            asked += what == "status"
+            if asked == 100:
+                it.clock.skew += timedelta(hours=1)  # or time would never pass
+
+        machine = taking(30)
+        machine.trouble = count
+        async with world(fleet={"n1": machine}) as it:
+            await it.add_node()
+            command = await it.send()
+            await it.until(lambda: it.command(command.name).status.phase, lambda p: p == "running")
+            it.clock.skew -= timedelta(hours=1)
+            assert (await it.ended(command)).status.phase == "success"
+            assert asked < 100
 
     run(scenario())
 
