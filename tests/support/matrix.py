@@ -160,14 +160,14 @@ async def _moves_bytes_exactly(node: Node, session: Session) -> None:
 
 
 async def _started_endless_tree(session: Session) -> StartRequest:
-    script = "trap '' TERM; echo x; setsid sleep 61.25 & while :; do sleep 0.2; done"
+    script = "trap '' TERM; echo x; kill -STOP $PPID; setsid sleep 61.25 & while :; do sleep 0.2; done"
     asked = request(script, timeout=0.5, grace=0.5)
     await session.start(asked)
     return asked
 
 
 async def _ended_at_its_limit(session: Session, asked: StartRequest) -> None:
-    """TERM ignored, a session of its own, the connection gone in between: nothing is left of it."""
+    """TERM ignored, a session of its own, its supervisor stopped, the connection gone: nothing is left of it."""
     status = await ended(session, asked.run)
     assert (status.state, status.stop, status.signal) == (RunState.DONE, StopReason.TIMEOUT, 9), status
     assert (status.kill_confirmed, (await collect(session, status))[0]) == (True, b"x\n")

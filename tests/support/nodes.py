@@ -6,8 +6,9 @@
         node.kill_sessions()   # SIGKILL the server's session processes; what runs on the node goes on
         await node.restart()   # same port, same home, same host key
 
-A node runs as the user who runs the tests. `node.home` is what `$HOME` is on it, so `.vendetta` and all that
-the run protocol leaves behind is under there. Everything a node started is gone when the test has ended.
+A node runs as the user who runs the tests, unless told otherwise. `node.home` is what `$HOME` is on it, so
+`.vendetta` and all that the run protocol leaves behind is under there. Everything a node started is gone when the
+test has ended.
 """
 
 import asyncio
@@ -179,7 +180,7 @@ class SshdNode(Node):
     """OpenSSH's sshd. `config` are extra sshd_config lines and win over the defaults below.
 
     `login_shell` is run the way sshd runs a login's shell, `SHELL -c COMMAND`, through a forced command;
-    `passwd_shell` is the login's shell by a passwd file that only this node sees.
+    `passwd_shell` is the login's shell by a passwd file that only this node sees, `passwd_user` another login in it.
     `path` is the PATH of what runs on the node. `shown` are files that it sees in place of the machine's own.
     """
 
@@ -193,6 +194,7 @@ class SshdNode(Node):
         config: Sequence[str] = (),
         login_shell: str | None = None,
         passwd_shell: str | None = None,
+        passwd_user: str | None = None,
         path: str | None = None,
         environment: dict[str, str] | None = None,
         shown: Shown | None = None,
@@ -200,11 +202,22 @@ class SshdNode(Node):
     ) -> None:
         super().__init__(root, key, **rest)
         self.config = list(config)
-        self.shown = (account(root, self.home, passwd_shell) if passwd_shell else {}) | (shown or {})
+        self.shown = shown or {}
+        if passwd_shell or passwd_user:
+            self.user = passwd_user or self.user
+            self.shown = account(root, self.home, passwd_shell or "/bin/sh", self.user) | self.shown
+        if passwd_user:
+            self._hand_over(passwd_user)
         if login_shell:
             self.config.append(f'ForceCommand exec {shlex.quote(login_shell)} -c "$SSH_ORIGINAL_COMMAND"')
         self.variables = {"SHLVL": "1", "HOME": str(self.home)} | ({"PATH": path} if path else {})
         self.variables |= environment or {}
+
+    def _hand_over(self, user: str) -> None:
+        """Make everything that the login needs its own."""
+        self.root.chmod(0o755)
+        for path in (self.home, *self.home.rglob("*")):
+            shutil.chown(path, user)
 
     def command(self, port: int) -> list[str]:
         """Sshd in the foreground, with a configuration file written for this start."""
@@ -256,7 +269,7 @@ class DropbearNode(Node):
     ) -> None:
         super().__init__(root, key, host_key_algorithm="ssh-rsa", **rest)
         self.variables = {"SHLVL": "1"} | (environment or {})
-        self.shown = account(root, self.home, login_shell) | (shown or {})
+        self.shown = account(root, self.home, login_shell, self.user) | (shown or {})
 
     def set_host_key(self, key: KeyPair) -> None:
         """Give the node another host key (RSA: 2022.83 aborts with nothing else), in force from the next start."""
@@ -299,6 +312,7 @@ class SshdFactory(Protocol):
         path: str | None = None,
         environment: dict[str, str] | None = None,
         passwd_shell: str | None = None,
+        passwd_user: str | None = None,
         shown: Shown | None = None,
         host_key_algorithm: str = "ssh-ed25519",
         key: KeyPair | None = None,

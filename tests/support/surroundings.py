@@ -3,7 +3,6 @@
 All of it is in a mount namespace that ends with the node's server, so the machine itself never changes.
 """
 
-import os
 import pwd
 import shlex
 import shutil
@@ -34,12 +33,12 @@ def showing(files: Shown, command: Sequence[str]) -> list[str]:
     return ["unshare", "--mount", "sh", "-c", " && ".join([*steps, f"exec {shlex.join(command)}"])]
 
 
-def account(root: Path, home: Path, shell: str) -> Shown:
-    """This user with another home and login shell, in a copy of the passwd file below `root`."""
-    me = pwd.getpwuid(os.getuid())
-    others = [line for line in Path("/etc/passwd").read_text().splitlines() if not line.startswith(f"{me.pw_name}:")]
+def account(root: Path, home: Path, shell: str, user: str) -> Shown:
+    """That user with another home and login shell, in a copy of the passwd file below `root`."""
+    entry = pwd.getpwnam(user)
+    others = [line for line in Path("/etc/passwd").read_text().splitlines() if not line.startswith(f"{user}:")]
     copy = root / "passwd"
-    copy.write_text("\n".join([f"{me.pw_name}:x:{me.pw_uid}:{me.pw_gid}::{home}:{shell}", *others]) + "\n")
+    copy.write_text("\n".join([f"{user}:x:{entry.pw_uid}:{entry.pw_gid}::{home}:{shell}", *others]) + "\n")
     return {Path("/etc/passwd"): copy}
 
 

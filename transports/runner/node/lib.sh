@@ -85,8 +85,8 @@ look() {
 command_alive() { [ "$v_cb" = "$v_boot" ] && alive "$v_cp" "$v_cs"; }
 supervisor_alive() { [ "$v_cb" = "$v_boot" ] && alive "$v_sp" "$v_ss"; }
 
-# poke: have the supervisor of the run looked at stop waiting for output
-poke() { supervisor_alive && [ "$v_sp" -gt 1 ] && kill -USR1 "$v_sp"; }
+# poke: have the supervisor of the run looked at stop waiting for output; also when its own command has stopped it
+poke() { supervisor_alive && [ "$v_sp" -gt 1 ] && kill -USR1 "$v_sp" && kill -CONT "$v_sp"; }
 
 # carries PID RUN: that process has the run's cookie in its environment. (Not every grep can look behind a NUL.)
 carries() { tr '\000' '\n' <"/proc/$1/environ" | grep -qxF "VENDETTA_RUN=$2"; }
