@@ -157,7 +157,8 @@ def _operation(path: Path, method: str, operation: Operation, models: _Models, *
             schema = rules.merge_form(schema, models.components)
         if operation.body_rule is not None:
             schema = {"allOf": [schema, operation.body_rule]}
-        content = {media: {"schema": schema} for media in operation.body_types}
+        schemas = {**dict.fromkeys(operation.body_types, schema), **operation.body_others}
+        content = {media: {"schema": body} for media, body in schemas.items()}
         described["requestBody"] = {"required": operation.body_required, "content": content}
     if auth and not operation.open:
         described["security"] = [{"bearer": []}]

@@ -48,6 +48,8 @@ class Operation:
     body_rule: Schema | None = None
     """What this operation asks of its body beyond the body's own schema."""
     body_types: tuple[str, ...] = ("application/json",)
+    body_others: Mapping[str, Schema] = field(default_factory=dict)
+    """Media types whose bodies have schemas of their own."""
     body_required: bool = True
     parameters: tuple[Parameter, ...] = ()
     responses: Mapping[int, Reply | tuple[Reply, ...]] = field(default_factory=dict)

@@ -72,9 +72,9 @@ def _written_out(text: str) -> str:
 def show_one(obj: Object, kind: Kind, form: Format) -> None:
     """One object, asked for by its name."""
     if form is Format.JSON:
-        say_json(obj)
+        say_json(_without_owners(obj))
     elif form is Format.YAML:
-        sys.stdout.write(yaml_text(obj))
+        sys.stdout.write(yaml_text(_without_owners(obj)))
     else:
         show_list([obj], kind, form)
 
@@ -82,7 +82,7 @@ def show_one(obj: Object, kind: Kind, form: Format) -> None:
 def show_list(items: list[Object], kind: Kind, form: Format) -> None:
     """A list of objects of one kind."""
     if form in {Format.JSON, Format.YAML}:
-        listed = {"apiVersion": "v1", "kind": "List", "items": items}
+        listed = {"apiVersion": "v1", "kind": "List", "items": [_without_owners(item) for item in items]}
         say_json(listed) if form is Format.JSON else sys.stdout.write(yaml_text(listed))
     elif form is Format.NAME:
         for item in items:
@@ -91,6 +91,12 @@ def show_list(items: list[Object], kind: Kind, form: Format) -> None:
         Table(kind, wide=form is Format.WIDE).show(items)
     else:
         warn(f"no {kind.plural} found")
+
+
+def _without_owners(obj: Object) -> Object:
+    """The object as people read it: who owns which field is for programs."""
+    metadata = {key: value for key, value in obj.get("metadata", {}).items() if key != "managedFields"}
+    return {**obj, "metadata": metadata}
 
 
 class Table:

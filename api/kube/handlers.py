@@ -1,6 +1,7 @@
 """Handlers of `/apis/vendetta.dev/v1/{nodes,commands}` (contract G), the same for every kind."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 from starlette.requests import Request
@@ -8,17 +9,21 @@ from starlette.responses import Response
 
 from api.encoding import Encoder, Latest
 from api.errors import APIError, bad_request, conflict, not_found
+from api.kube.apply import APPLY_PATCH, Application, wish_of
 from api.kube.decoding import Decoded, decode
 from api.kube.encoding import encode_list, encode_object
 from api.kube.kinds import Change, Served, named
+from api.kube.patches import JSON_PATCH, PATCHES, JSONPatch, MergePatch
 from api.kube.selection import Selection, selection_of
 from api.kube.watch import watch
-from api.messages import JSON, MERGE_PATCH, admission_of, caller_of, check_type, context_of, merge_patch, object_of
+from api.messages import JSON, admission_of, caller_of, check_type, context_of, object_of
 from api.messages import warning as warning_header
 from api.parameters import flag, number, text
-from controller.admission import Admission, Unknown
+from controller.admission import Admission, Caller, IdTaken, Unknown
 from controller.resources.meta import GROUP, Resource
 from controller.store.base import Expired
+
+_LONGEST_MANAGER: Final = 128
 
 
 class Handlers:
@@ -33,7 +38,7 @@ class Handlers:
         obj = named(decoded.obj)
         if obj.metadata.resource_version:
             raise bad_request("metadata.resourceVersion must not be set on an object to be created")
-        created = await self._served.create(_admission(request), obj, caller_of(request))
+        created = await self._served.create(_admission(request), obj, _caller(request))
         return self._answer(request, created, 201, _dropped(request, decoded))
 
     async def get(self, request: Request) -> Response:
@@ -81,20 +86,53 @@ class Handlers:
         return await self._update(request, change, asked.metadata.resource_version, _dropped(request, decoded))
 
     async def patch(self, request: Request) -> Response:
-        """Change by JSON merge patch (RFC 7396)."""
-        check_type(request, (MERGE_PATCH,))
-        patch = object_of(await request.body())
+        """Change by JSON merge patch (RFC 7396), JSON patch (RFC 6902) or server-side apply."""
+        kind = check_type(request, PATCHES)
+        body = await request.body()
+        if kind == APPLY_PATCH:
+            return await self._apply(request, body)
+        patch = JSONPatch(body) if kind == JSON_PATCH else MergePatch(body)
         strict = _strict(request)
 
         def change(old: Resource) -> Resource:
-            whole = merge_patch(from_json(encode_object(old)), patch)
-            decoded: Decoded[Resource] = decode(self._served.model, whole, strict=strict)
+            decoded: Decoded[Resource] = decode(
+                self._served.model, patch.on(from_json(encode_object(old))), strict=strict
+            )
             _check_identity(old, decoded.obj, request.path_params["name"])
             return decoded.obj
 
-        meta = patch.get("metadata")
-        version = meta.get("resourceVersion") if isinstance(meta, dict) else None
-        return await self._update(request, change, version if isinstance(version, str) else "", {})
+        return await self._update(request, change, patch.version, {})
+
+    async def _apply(self, request: Request, body: bytes) -> Response:
+        """Server-side apply: 201 where there was nothing of that name."""
+        name, manager = request.path_params["name"], text(request, "fieldManager")
+        if not manager:
+            raise bad_request("fieldManager is required for apply patches")
+        application = Application(
+            model=self._served.model,
+            name=name,
+            body=wish_of(body, self._served.model, name),
+            manager=manager,
+            force=flag(request, "force"),
+            strict=_strict(request),
+            now=context_of(request).clock.now(),
+        )
+        caller, headers = replace(_caller(request), applies=True), dict[str, str]()
+
+        def change(old: Resource | None) -> Resource:
+            decoded = application.on(old)
+            headers.update(_dropped(request, decoded))
+            obj: Resource = decoded.obj
+            return obj
+
+        try:
+            if self._there(request) is None:
+                created = await self._served.create(_admission(request), change(None), caller)
+                return self._answer(request, created, 201, headers)
+        except IdTaken:
+            if self._there(request) is None:
+                raise
+        return await self._update(request, change, application.version, headers, caller)
 
     async def delete(self, request: Request) -> Response:
         """Remove the object: a Status that says so."""
@@ -113,10 +151,15 @@ class Handlers:
         body = object_of(await request.body())
         return decode(self._served.model, body, strict=_strict(request))
 
-    async def _update(self, request: Request, change: Change, version: str, headers: dict[str, str]) -> Response:
+    def _there(self, request: Request) -> Resource | None:
+        return context_of(request).store.get(self._served.kind, request.path_params["name"])
+
+    async def _update(
+        self, request: Request, change: Change, version: str, headers: dict[str, str], caller: Caller | None = None
+    ) -> Response:
         name = request.path_params["name"]
         try:
-            stored = await self._served.update(_admission(request), name, change, caller_of(request), version)
+            stored = await self._served.update(_admission(request), name, change, caller or _caller(request), version)
         except Unknown:
             raise self._missing(name) from None
         return self._answer(request, stored, 200, headers)
@@ -155,6 +198,13 @@ def _admission(request: Request) -> Admission:
     """The gate, or with `dryRun` one behind which nothing is stored."""
     admission = admission_of(request)
     return admission.rehearsal() if text(request, "dryRun") else admission
+
+
+def _caller(request: Request) -> Caller:
+    """Who asks, and which program: the field manager that it names, or what it calls itself."""
+    agent = request.headers.get("user-agent", "").partition("/")[0]
+    manager = text(request, "fieldManager") or "".join(c for c in agent if c.isprintable())[:_LONGEST_MANAGER]
+    return replace(caller_of(request), manager=manager or "unknown")
 
 
 def _strict(request: Request) -> bool:

@@ -64,7 +64,13 @@ async def _delete_node(admission: Admission, name: str, caller: Caller) -> Resou
 async def _create_command(admission: Admission, command: Command, caller: Caller) -> Resource:
     meta = command.metadata
     return await admission.commands.create(
-        command.spec, caller, name=meta.name, labels=meta.labels, annotations=meta.annotations, again=False
+        command.spec,
+        caller,
+        name=meta.name,
+        labels=meta.labels,
+        annotations=meta.annotations,
+        managed_fields=meta.managed_fields,
+        again=False,
     )
 
 

@@ -5,15 +5,19 @@ from typing import Final
 
 from api.auth.principal import Role
 from api.encoding import Encoder
+from api.kube.apply import APPLY_PATCH
 from api.kube.discovery import Discovery
 from api.kube.encoding import encode_object
 from api.kube.handlers import Handlers
 from api.kube.kinds import COMMANDS, NODES, Served
+from api.kube.patches import JSON_PATCH
 from api.kube.schemas import (
     api_group,
     api_group_list,
     api_resource_list,
+    apply_schema,
     creation_rule,
+    json_patch_schema,
     list_schema,
     merge_schema,
     status_schema,
@@ -35,13 +39,18 @@ _WRITING: Final = (
     Parameter(
         name="dryRun", description="`All`: answer as if it had happened.", schema={"type": "string", "enum": ["All"]}
     ),
-    Parameter(name="fieldManager", description="Accepted, and ignored.", schema=_TEXT),
+    Parameter(
+        name="fieldManager",
+        description="The program that writes, as managedFields names it; by default the start of its User-Agent.",
+        schema={"type": "string", "pattern": r"^[^\u0000-\u001f\u007f]*$", "maxLength": 128},
+    ),
     Parameter(
         name="fieldValidation",
         description="What becomes of unknown fields: an error (Strict, the default), a warning, or nothing.",
         schema={"type": "string", "enum": ["Strict", "Warn", "Ignore"]},
     ),
 )
+_FORCE: Final = Parameter(name="force", description="Apply: take fields from their owners.", schema=BOOLEAN)
 _LISTING: Final = (
     _PRETTY,
     Parameter(
@@ -124,12 +133,13 @@ def _object(served: Served, handlers: Handlers) -> Path:
             ),
             "PATCH": Operation(
                 handler=handlers.patch,
-                summary=f"Change a {served.singular} by JSON merge patch",
+                summary=f"Change a {served.singular} by JSON merge patch, JSON patch or server-side apply",
                 role=Role.OPERATOR,
                 body=merge_schema(served.model),
                 body_types=(MERGE_PATCH,),
-                parameters=_WRITING,
-                responses={200: found},
+                body_others={JSON_PATCH: json_patch_schema(), APPLY_PATCH: apply_schema(served.model)},
+                parameters=(*_WRITING, _FORCE),
+                responses={200: found, 201: ("Created by an apply.", served.model, JSON)},
             ),
             "DELETE": Operation(
                 handler=handlers.delete,

@@ -5,7 +5,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from api.schema_rules import NEVER_NULL
-from controller.resources.meta import Labels, Resource
+from controller.resources.meta import API_VERSION, Labels, Resource
 from controller.resources.node import Node
 
 Schema = dict[str, Any]
@@ -65,6 +65,42 @@ def merge_schema(model: type[Resource]) -> Schema:
         "examples": [{"metadata": {"labels": {"env": "dev"}}}],
         **_closed(metadata=_closed(**metadata), spec=spec),
     }
+
+
+def json_patch_schema() -> Schema:
+    """RFC 6902."""
+    path = {"type": "string", "pattern": r"^(/([^/~\u0000]|~[01])*)*$"}
+    operations = (
+        [_operation(op, path=path, value={}) for op in ("add", "replace", "test")]
+        + [_operation("remove", path=path)]
+        + [_operation(op, path=path, **{"from": path}) for op in ("move", "copy")]
+    )
+    return {
+        "description": "JSON patch (RFC 6902) of the object.",
+        "type": "array",
+        "maxItems": 10_000,
+        "items": {"oneOf": operations},
+        "examples": [[{"op": "add", "path": "/metadata/labels/env", "value": "dev"}]],
+    }
+
+
+def apply_schema(model: type[Resource]) -> Schema:
+    """What is applied: as much of the object as its manager has a wish for."""
+    return {
+        "description": "The fields that this manager wants, as YAML or JSON (server-side apply).",
+        "type": "object",
+        "required": ["apiVersion", "kind", "metadata"],
+        "properties": {
+            "apiVersion": {"const": API_VERSION},
+            "kind": {"const": model.__name__},
+            "metadata": {"type": "object", "required": ["name"]},
+            "spec": {"type": "object"},
+        },
+    }
+
+
+def _operation(op: str, **needs: Schema) -> Schema:
+    return {"type": "object", "properties": {"op": {"const": op}, **needs}, "required": ["op", *needs]}
 
 
 def _closed(**properties: Schema) -> Schema:

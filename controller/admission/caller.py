@@ -7,7 +7,9 @@ from dataclasses import dataclass
 class Caller:
     """`admin` may change everything, `operator` may send, cancel and cordon, a node acts for its own uid only.
 
-    `trusted_local`: authentication is off and the raw peer is this machine (contract E-6).
+    `trusted_local`: authentication is off and the raw peer is this machine (contract E-6). `manager` is the program
+    that writes, if it has a name for managedFields; `applies`: its changes say themselves who owns what, as those of
+    server-side apply do.
     """
 
     name: str
@@ -15,6 +17,8 @@ class Caller:
     operator: bool = False
     node_uid: str | None = None
     trusted_local: bool = False
+    manager: str = ""
+    applies: bool = False
 
     def acts_for(self, uid: str) -> bool:
         """Whether this caller may speak as the node with that uid."""

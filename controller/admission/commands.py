@@ -8,6 +8,7 @@ from typing import Final
 from controller.admission.caller import Caller
 from controller.admission.errors import Denied, IdTaken, Invalid, Problem, Refused, Stale, Unknown
 from controller.admission.ids import CommandIds
+from controller.admission.ownership import ManagedFields, begun, tracked
 from controller.admission.registry import Registry
 from controller.admission.results import Report, reported
 from controller.reservations import reserving
@@ -49,6 +50,7 @@ class Commands:
         name: str = "",
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
+        managed_fields: ManagedFields = (),
         again: bool = True,
     ) -> Command:
         """Accept a command. `name` is the caller's own id, which makes the request repeatable (C-8).
@@ -65,7 +67,9 @@ class Commands:
             return known
         self._check_node(spec)
         status = CommandStatus(requested_by=caller.name, digest=digest, queued=self._clock.now())
-        return await self._create(Command(metadata=meta, spec=spec, status=status), again=again)
+        command = Command(metadata=meta, spec=spec, status=status)
+        command = begun(command, managed_fields, caller, self._clock.now())
+        return await self._create(command, again=again)
 
     async def cancel(self, name: str, caller: Caller) -> Command:
         """Ask for its cancellation. One that has ended stays as it is."""
@@ -82,7 +86,9 @@ class Commands:
             old = self.get(name)
             if version and old.metadata.resource_version != version:
                 raise Stale(f'command "{name}" has changed since it was read: read it again')
-            new = _changed(old, change(old))
+            asked = change(old)
+            new = _changed(old, asked)
+            new = tracked(old, new, asked.metadata.managed_fields, caller, self._clock.now())
             try:
                 return old if new == old else _command((await self._store.write(Update(obj=new)))[0])
             except Conflict:

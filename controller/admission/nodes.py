@@ -10,6 +10,7 @@ from typing import Final
 
 from controller.admission.caller import Caller
 from controller.admission.errors import Denied, IdTaken, Invalid, Problem, Refused, Stale, Unknown
+from controller.admission.ownership import begun, tracked
 from controller.admission.phase import effective_phase, first_status, with_phase
 from controller.admission.registry import Registry
 from controller.admission.trust import trusting
@@ -73,8 +74,10 @@ class Nodes:
             old = self.get(name)
             if version and old.metadata.resource_version != version:
                 raise Stale(f'node "{name}" has changed since it was read: read it again')
-            new = _wish(old, change(old))
+            asked = change(old)
+            new = _wish(old, asked)
             _permit(old, new, caller)
+            new = tracked(old, new, asked.metadata.managed_fields, caller, self._clock.now())
             try:
                 return await self._store_change(old, new, self._last(old))
             except Conflict:
@@ -113,9 +116,10 @@ class Nodes:
             if not caller.acts_for(node.uid):
                 raise Denied("only the node itself may send its heartbeat")
             self._contacts.touch(node.uid, self._clock.now())
-            spec = _heard(node.spec, services, capabilities)
+            heard = node.model_copy(update={"spec": _heard(node.spec, services, capabilities)})
+            new = tracked(node, heard, node.metadata.managed_fields, caller, self._clock.now())
             try:
-                await self._store_change(node, node.model_copy(update={"spec": spec}), self._last(node))
+                await self._store_change(node, new, self._last(node))
             except (Conflict, NotFound):
                 continue
             return
@@ -146,7 +150,9 @@ class Nodes:
         now = self._clock.now()
         status = with_phase(first_status(now), effective_phase(wish, now, now, self._timeout), now)
         status = status.model_copy(update={"last_seen": now, "updated_at": now})
-        node = _wish(_blank(wish.name), wish).model_copy(update={"status": status})
+        blank = _blank(wish.name)
+        node = begun(_wish(blank, wish), wish.metadata.managed_fields, caller, now)
+        node = node.model_copy(update={"status": status})
         created = _node((await self._store.write(Create(obj=node)))[0])
         self._contacts.touch(created.uid, now)
         return created
@@ -155,9 +161,11 @@ class Nodes:
         if not caller.acts_for(old.uid):
             raise Denied("only an admin, or the node itself, may register a node again")
         now = self._clock.now()
-        new = _wish(old, change(old))
+        asked = change(old)
+        new = _wish(old, asked)
         if not caller.admin:
             new = _without_privilege(old, new)
+        new = tracked(old, new, asked.metadata.managed_fields, caller, now)
         self._contacts.touch(old.uid, now)
         return await self._store_change(old, new, now, always=True)
 

@@ -1,0 +1,128 @@
+"""Server-side apply: what a manager wants of an object, merged by who owns which field (Kubernetes, "Server-Side
+Apply"). Every list is atomic; the status is not the client's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from api.errors import APIError, bad_request
+from api.kube.decoding import Decoded, decode
+from api.validation import Cause
+from controller.admission import ownership
+from controller.ownership import FieldConflict, FieldConflicts, applied, to_managed_fields
+from controller.resources.meta import API_VERSION, Resource
+from controller.strictyaml import YAMLError, read_document
+
+APPLY_PATCH: Final = "application/apply-patch+yaml"
+
+_OWNED: Final = ("labels", "annotations", "finalizers", "ownerReferences")
+_PARTS: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """One apply request: the wish of one manager for the object of that name."""
+
+    model: type[Resource]
+    name: str
+    body: dict[str, Any]
+    manager: str
+    force: bool
+    strict: bool
+    now: datetime
+
+    @property
+    def version(self) -> str:
+        """The resourceVersion that the wish was made for, if it says."""
+        version = self._metadata.get("resourceVersion")
+        return version if isinstance(version, str) else ""
+
+    def on(self, old: Resource | None) -> Decoded[Any]:
+        """The object as it becomes, with its owners. Raises APIError and ValidationError."""
+        live = ownership.tree_of(old) if old is not None else {"metadata": {}, "spec": {}}
+        owners = ownership.owners_before(old, self.now) if old is not None else ()
+        try:
+            tree, owners = applied(
+                live,
+                self._wish,
+                owners,
+                manager=self.manager,
+                force=self.force,
+                time=ownership.stamp(self.now),
+                normal=lambda whole: ownership.tree_of(self._decode(whole).obj),
+            )
+        except FieldConflicts as error:
+            raise _conflict(error) from None
+        decoded = self._decode(tree)
+        metadata = decoded.obj.metadata.model_copy(
+            update={"managed_fields": to_managed_fields(owners, API_VERSION), "resource_version": ""}
+        )
+        return Decoded(obj=decoded.obj.model_copy(update={"metadata": metadata}), dropped=decoded.dropped)
+
+    @property
+    def _metadata(self) -> dict[str, Any]:
+        metadata = self.body.get("metadata")
+        return metadata if isinstance(metadata, dict) else {}
+
+    @property
+    def _wish(self) -> dict[str, Any]:
+        owned = {key: self._metadata[key] for key in _OWNED if self._metadata.get(key) is not None}
+        spec = self.body.get("spec")
+        return {"metadata": owned, "spec": {} if spec is None else spec}
+
+    def _decode(self, tree: dict[str, Any]) -> Decoded[Any]:
+        """The whole object; fields that nobody knows are found here."""
+        rest = {key: value for key, value in self.body.items() if key not in _PARTS}
+        plain = {key: value for key, value in self._metadata.items() if key not in _OWNED and value is not None}
+        metadata = {**plain, "name": self.name, **tree.get("metadata", {})}
+        whole = {**rest, "apiVersion": API_VERSION, "kind": self.model.__name__, "metadata": metadata}
+        return decode(self.model, {**whole, "spec": tree.get("spec", {})}, strict=self.strict)
+
+
+def wish_of(body: bytes, model: type[Resource], name: str) -> dict[str, Any]:
+    """The body, YAML or JSON. Raises APIError (400) unless it is a wish for the object of that name."""
+    try:
+        wish = read_document(body, file="the request's body").data
+    except YAMLError as error:
+        raise bad_request(str(error)) from None
+    if not isinstance(wish, dict):
+        raise bad_request("the request's body must be one object")
+    for field, value in (("apiVersion", API_VERSION), ("kind", model.__name__)):
+        if wish.get(field) != value:
+            raise bad_request(f"{field} must be {value}")
+    metadata, spec = wish.get("metadata"), wish.get("spec")
+    if not isinstance(metadata, dict) or not isinstance(spec, dict | None):
+        raise bad_request("metadata and spec must be objects")
+    if metadata.get("name") != name:
+        raise bad_request("metadata.name is not the name in the path")
+    if metadata.get("managedFields"):
+        raise bad_request("metadata.managedFields must be nil")
+    return wish
+
+
+def _conflict(error: FieldConflicts) -> APIError:
+    """409, worded as Kubernetes words it, so that kubectl can explain it."""
+    causes = tuple(
+        Cause(
+            field=c.field, message=f'conflict with "{c.manager}" using {API_VERSION}', reason="FieldManagerConflict"
+        )
+        for c in error.conflicts
+    )
+    return APIError(409, "Conflict", f"{error}: {_told(error.conflicts)}", causes)
+
+
+def _told(conflicts: Sequence[FieldConflict]) -> str:
+    if len(conflicts) == 1:
+        return f'conflict with "{conflicts[0].manager}" using {API_VERSION}: {conflicts[0].field}'
+    managers = dict.fromkeys(c.manager for c in conflicts)
+    return "\n".join(
+        "\n- ".join(
+            (
+                f'conflicts with "{manager}" using {API_VERSION}:',
+                *(c.field for c in conflicts if c.manager == manager),
+            )
+        )
+        for manager in managers
+    )

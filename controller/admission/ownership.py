@@ -1,0 +1,94 @@
+"""Keeping `metadata.managedFields` true, whoever writes, once somebody has applied an object on the server."""
+
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from controller.admission.caller import Caller
+from controller.admission.errors import Invalid, Problem
+from controller.ownership import BEFORE, UPDATE, Owner, leaves, owners_of, to_managed_fields, updated
+from controller.resources.meta import Resource
+from controller.resources.types import rfc3339
+
+R = TypeVar("R", bound=Resource)
+
+ManagedFields = tuple[dict[str, Any], ...]
+
+_TRACKED: Final = {"labels", "annotations", "finalizers", "owner_references"}
+UNNAMED: Final = "vendetta"
+"""The manager of changes by programs that give no name."""
+_MOST_PATHS: Final = 10_000
+RESET: Final[ManagedFields] = ({},)
+"""What a client writes into managedFields to end the tracking (Kubernetes, "Clearing managedFields")."""
+
+
+def tree_of(obj: Resource) -> dict[str, Any]:
+    """What of an object can be owned: its wish, as JSON."""
+    return {
+        "metadata": obj.metadata.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=_TRACKED),
+        "spec": _spec(obj, exclude_none=True),
+    }
+
+
+def given_of(obj: Resource) -> dict[str, Any]:
+    """The same without what is left at its default."""
+    return {**tree_of(obj), "spec": _spec(obj, exclude_defaults=True)}
+
+
+def owners_before(obj: Resource, now: datetime) -> tuple[Owner, ...]:
+    """The owners of an object that is about to be applied: of one that nobody tracked, all belongs to `BEFORE`."""
+    known = obj.metadata.managed_fields
+    if known:
+        return owners_of(known)
+    paths = frozenset(leaves(given_of(obj)))
+    return (Owner(manager=BEFORE, operation=UPDATE, time=stamp(now), paths=paths),)
+
+
+def tracked(old: R, new: R, asked: ManagedFields, caller: Caller, now: datetime) -> R:
+    """`new` with its owners brought up to date. `asked` is what the caller says of them: who applies has worked them
+    out, and who writes something else than what is there sets them by hand.
+    """
+    known = old.metadata.managed_fields
+    if caller.applies:
+        return _with(new, asked)
+    if asked == RESET:
+        return _with(new, ())
+    if asked and asked != known:
+        return _with(new, to_managed_fields(_sane(owners_of(asked)), new.api_version))
+    if not known:
+        return new
+    manager = caller.manager or UNNAMED
+    owners = updated(tree_of(old), tree_of(new), owners_of(known), manager=manager, time=stamp(now))
+    return _with(new, to_managed_fields(owners, new.api_version))
+
+
+def begun(new: R, asked: ManagedFields, caller: Caller, now: datetime) -> R:
+    """A new object with its first owner, where that has a name."""
+    if caller.applies:
+        return _with(new, asked)
+    if not caller.manager:
+        return new
+    owner = Owner(manager=caller.manager, operation=UPDATE, time=stamp(now), paths=frozenset(leaves(given_of(new))))
+    return _with(new, to_managed_fields((owner,), new.api_version))
+
+
+def stamp(now: datetime) -> str:
+    """The time as managedFields has it: in whole seconds."""
+    return rfc3339(now.replace(microsecond=0))
+
+
+def _sane(owners: tuple[Owner, ...]) -> tuple[Owner, ...]:
+    if sum(len(owner.paths) for owner in owners) > _MOST_PATHS:
+        raise Invalid("the object is not valid", Problem(field="metadata.managedFields", message="too many fields"))
+    return owners
+
+
+def _with(obj: R, managed_fields: ManagedFields) -> R:
+    if obj.metadata.managed_fields == managed_fields:
+        return obj
+    return obj.model_copy(update={"metadata": obj.metadata.model_copy(update={"managed_fields": managed_fields})})
+
+
+def _spec(obj: Resource, **how: bool) -> dict[str, Any]:
+    spec = getattr(obj, "spec", None)
+    dumped: dict[str, Any] = spec.model_dump(mode="json", by_alias=True, **how) if spec is not None else {}
+    return dumped
