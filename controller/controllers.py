@@ -73,6 +73,7 @@ class Controllers:
             window=max(node_timeout, 4 * self._probe_interval),
             clock=clock,
         )
+        self._was_frozen = False
         self._observations = Observations()
         self._pins: dict[str, str] = {}
         self._lanes = Lanes(settings.controller.node_concurrency)
@@ -256,4 +257,15 @@ class Controllers:
     def _progress(self, loop: str) -> None:
         self._parts.metrics.loop_success.labels(loop).set(self._parts.clock.now().timestamp())
         if loop == "prober":
-            self._parts.metrics.frozen.set(self.frozen)
+            self._note_freeze()
+
+    def _note_freeze(self) -> None:
+        """Say when deliveries stop and when they go on; what was held then must not wait for its next look."""
+        was, self._was_frozen = self._was_frozen, self.frozen
+        self._parts.metrics.frozen.set(self._was_frozen)
+        if self._was_frozen and not was:
+            log.warning("deliveries frozen: too many nodes became unreachable at once", lost=self.freeze.lost)
+        elif was and not self._was_frozen:
+            log.info("deliveries go on")
+            for node in self._parts.store.list("Node").items:
+                self._wake_commands(node.name)

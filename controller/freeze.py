@@ -35,9 +35,15 @@ class Freeze:
         self._lost.pop(uid, None)
 
     @property
-    def frozen(self) -> bool:
-        """Whether deliveries are frozen now."""
+    def lost(self) -> int:
+        """How many nodes went unreachable within the window and are not back."""
         horizon = self._clock.monotonic() - self._window
         self._lost = {uid: at for uid, at in self._lost.items() if at > horizon}
-        before = len(self._reachable) + len(self._lost)
-        return before >= MINIMUM and len(self._lost) > self._threshold * before
+        return len(self._lost)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether deliveries are frozen now."""
+        lost = self.lost
+        before = len(self._reachable) + lost
+        return before >= MINIMUM and lost > self._threshold * before
