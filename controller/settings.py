@@ -169,7 +169,7 @@ class ControllerSettings(Section):
     """The reconcile loops."""
 
     workers: Annotated[int, Field(ge=1, le=1024)] = 64
-    """Reconciles at the same time, for each kind."""
+    """Reconciles at the same time, for each kind; those that wait for a node that hangs do not count."""
     node_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 16
     """Commands running at the same time on one node."""
     freeze_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5

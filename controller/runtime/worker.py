@@ -13,6 +13,8 @@ from controller.runtime.reconcile import Reconciler, TerminalError
 log = structlog.get_logger(__name__)
 
 IDLE = 5.0
+PATIENCE = 0.3
+"""Seconds after which a reconcile counts as one that waits, when its place is needed for another."""
 RECONCILE_LIMIT = 120.0
 
 Account = Callable[[str, float], None]
@@ -20,39 +22,61 @@ Account = Callable[[str, float], None]
 
 
 class WorkerPool:
-    """Up to `workers` reconciles at once; `round` is the body of its loop."""
+    """Up to `workers` reconciles that work at once; `round` is the body of its loop.
+
+    One that only waits, for a node that hangs, keeps no other from working: when all places are taken, it is set
+    aside. How many can be aside is bounded by the number of keys there are.
+    """
 
     def __init__(self, kind: str, queue: WorkQueue, reconciler: Reconciler, workers: int, account: Account) -> None:
         self.kind = kind
         self.queue = queue
         self._reconciler = reconciler
-        self._free = workers
+        self._workers = workers
         self._freed = asyncio.Event()
         self._account = account
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._at_work: dict[asyncio.Task[None], float] = {}
+        self._aside: set[asyncio.Task[None]] = set()
 
     async def round(self) -> None:
         """Set workers on the keys that are there, or wait a moment for a key or for a worker."""
-        if self._free == 0:
+        if len(self._at_work) >= self._workers:
+            await self._make_room()
+        elif await self.queue.wait(IDLE):
+            while len(self._at_work) < self._workers and (key := self.queue.take()) is not None:
+                task = asyncio.create_task(self._work(key), name=f"{self.kind}:{key}")
+                self._at_work[task] = asyncio.get_running_loop().time()
+                task.add_done_callback(self._ended)
+
+    async def _make_room(self) -> None:
+        """Set aside those who have been at it for long; if nobody has, wait until somebody is done or has."""
+        now = asyncio.get_running_loop().time()
+        oldest = next(iter(self._at_work.values()))
+        if (left := oldest + PATIENCE - now) > 0.001:
             self._freed.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(IDLE):
+                async with asyncio.timeout(left):
                     await self._freed.wait()
-        elif await self.queue.wait(IDLE):
-            while self._free and (key := self.queue.take()) is not None:
-                self._free -= 1
-                task = asyncio.create_task(self._work(key), name=f"{self.kind}:{key}")
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+            return
+        waiting = [task for task, began in self._at_work.items() if now - began > PATIENCE - 0.001]
+        for task in waiting:
+            del self._at_work[task]
+        self._aside.update(waiting)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._aside.discard(task)
+        self._at_work.pop(task, None)
+        self._freed.set()
 
     async def drain(self, limit: float) -> None:
         """Let the workers finish within `limit` seconds, then cancel those that have not."""
         self.queue.close()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=limit)
-        for task in tuple(self._tasks):
+        tasks = (*self._at_work, *self._aside)
+        if tasks:
+            await asyncio.wait(tasks, timeout=limit)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _work(self, key: str) -> None:
         began = time.perf_counter()
@@ -60,8 +84,6 @@ class WorkerPool:
             outcome = await self._reconcile(key)
         finally:
             self.queue.done(key)
-            self._free += 1
-            self._freed.set()
         self._account(outcome, time.perf_counter() - began)
 
     async def _reconcile(self, key: str) -> str:

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 
 import pytest
 
 from controller.runtime.loops import Supervisor
 from controller.runtime.queue import WorkQueue
 from controller.runtime.reconcile import Result, TerminalError
-from controller.runtime.worker import WorkerPool
+from controller.runtime.worker import PATIENCE, WorkerPool
 from tests.support.virtualtime import VirtualClock, run
 
 
@@ -86,19 +87,22 @@ def test_failures_wait_longer_each_time_and_no_longer_than_the_limit() -> None:
 class Recorder:
     """A reconciler that fails as told and counts."""
 
-    def __init__(self, failures: int = 0, error: type[Exception] = RuntimeError) -> None:
+    def __init__(
+        self, failures: int = 0, error: type[Exception] = RuntimeError, seconds: Mapping[str, float] | None = None
+    ) -> None:
         self.calls: Counter[str] = Counter()
         self.under_way: Counter[str] = Counter()
         self.most = 0
         self.failures, self.error = failures, error
+        self.seconds = seconds or {}
 
     async def reconcile(self, name: str) -> Result:
-        """Take a second."""
+        """Take a quarter of a second, or what was asked for."""
         self.calls[name] += 1
         self.under_way[name] += 1
         assert self.under_way[name] == 1
         self.most = max(self.most, self.under_way.total())
-        await asyncio.sleep(1)
+        await asyncio.sleep(self.seconds.get(name, 0.25))
         self.under_way[name] -= 1
         if self.calls[name] <= self.failures:
             raise self.error("not yet")
@@ -128,6 +132,44 @@ def test_so_many_workers_and_no_more() -> None:
         ended = await work(recorder, [f"k{i}" for i in range(20)], 30)
         assert ended == Counter(success=20)
         assert recorder.most == 4
+
+    run(scenario())
+
+
+def test_those_that_only_wait_keep_no_other_from_its_turn() -> None:
+    """More hanging keys than workers delay the rest by the pool's patience, and are still finished and counted."""
+
+    async def scenario() -> None:
+        hanging = {f"hanging-{i}": 30.0 for i in range(12)}
+        recorder = Recorder(seconds=hanging)
+        task = asyncio.create_task(work(recorder, [*hanging, "live"], 60))
+        await asyncio.sleep(3 * PATIENCE + 0.3)
+        assert (recorder.calls["live"], recorder.under_way["live"]) == (1, 0)
+        assert recorder.under_way.total() == len(hanging)
+        assert await task == Counter(success=13)
+
+    run(scenario())
+
+
+def test_the_busy_get_the_places_of_those_that_hang() -> None:
+    """Also while somebody is done all the time: three of four places are not lost to those that wait."""
+
+    async def scenario() -> None:
+        keys = [f"k{i}" for i in range(64)]
+        recorder = Recorder(seconds={"a": 1e4, "b": 1e4, "c": 1e4})
+        await work(recorder, ["a", "b", "c", *keys], PATIENCE + 64 * 0.25 / 4 + 0.5)
+        assert sum(recorder.calls[key] - recorder.under_way[key] for key in keys) == 64
+
+    run(scenario())
+
+
+def test_what_was_set_aside_is_cancelled_with_the_rest_at_the_end() -> None:
+    """Nothing outlives the pool."""
+
+    async def scenario() -> None:
+        before = asyncio.all_tasks()
+        await work(Recorder(seconds={f"k{i}": 1e4 for i in range(9)}), [f"k{i}" for i in range(9)], 5)
+        assert asyncio.all_tasks() == before
 
     run(scenario())
 
