@@ -1,5 +1,8 @@
 """The only door to the transports: one connection a node, kept open, opened in the background, shared by all.
 
+So many attempts to connect run at a time, and apart from them as many to nodes that failed before: those behind a
+wall take their whole time each, and would keep the others waiting.
+
 Nobody who reconciles ever waits for a connection. `session` answers at once: an open session, or why there is none;
 when that changes, `on_link` says so and the waiting keys are reconciled again.
 """
@@ -95,6 +98,7 @@ class Dispatcher:
         self._metrics = metrics
         self._max_retries = max_retries
         self._slots = asyncio.Semaphore(connect_concurrency)
+        self._slots_again = asyncio.Semaphore(connect_concurrency)
         self._links: dict[str, Link] = {}
         self._retired: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -201,8 +205,7 @@ class Dispatcher:
     async def _open(self, link: Link, node: Node, connect_timeout: int | None) -> None:
         """Try the node's transports in order until one opens; the link says how it went."""
         try:
-            async with self._slots:
-                await self._try_each(link, node, connect_timeout)
+            await self._try_each(link, node, connect_timeout)
         except TransportError as error:
             self._failed(link, error)
         except Exception as error:
@@ -217,7 +220,7 @@ class Dispatcher:
         began = self._clock.now()
         for spec in transports_of(node):
             try:
-                place, session = await self._connect(node, spec, connect_timeout)
+                place, session = await self._connect(link, node, spec, connect_timeout)
             except TransportError as error:
                 first = first or error
                 continue
@@ -228,7 +231,9 @@ class Dispatcher:
             return
         raise first or EndpointInvalid(f"node {node.name} names no transport")
 
-    async def _connect(self, node: Node, spec: TransportSpec, connect_timeout: int | None) -> tuple[str, Session]:
+    async def _connect(
+        self, link: Link, node: Node, spec: TransportSpec, connect_timeout: int | None
+    ) -> tuple[str, Session]:
         try:
             transport = self._transports(spec.type)
         except LookupError as error:
@@ -239,8 +244,10 @@ class Dispatcher:
             retry=retry_if_exception_type(Unreachable),
             reraise=True,
         ):
+            failed_before = link.failures > 0 or attempt.retry_state.attempt_number > 1
             with attempt:
-                return await self._attempt(transport, node, spec, connect_timeout)
+                async with self._slots_again if failed_before else self._slots:
+                    return await self._attempt(transport, node, spec, connect_timeout)
         raise AssertionError("unreachable: AsyncRetrying returns or raises")
 
     async def _attempt(

@@ -160,7 +160,7 @@ class TransportSettings(Section):
     deny_cidrs: tuple[Network, ...] = DENIED_NETWORKS
     """Networks that are never connected to."""
     connect_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 32
-    """Connections set up at the same time."""
+    """Connections set up at the same time, and as many again to nodes that failed before."""
     ssh: SSHSettings = SSHSettings()
     """Defaults of the ssh transport."""
 

@@ -10,7 +10,7 @@ from controller.resources.node import Node
 from controller.settings import ControllerSettings, Settings
 from tests.support.virtualtime import run
 from tests.support.world import ADMIN, world
-from transports.errors import ConnectionLost, StartRefused, TransportError, UnsupportedShell
+from transports.errors import ConnectionLost, StartRefused, TransportError, Unreachable, UnsupportedShell
 from transports.fake import FakeNode, Outcome
 
 
@@ -192,6 +192,28 @@ def test_a_transport_that_breaks_is_a_node_that_cannot_be_reached() -> None:
             seen = await it.until(it.node, lambda n: _reachable(n) == "NodeUnreachable", within=60)
             assert "ValueError" in find(seen.status.conditions, "Reachable").message  # type: ignore[union-attr]
             assert (await it.ended(await it.send())).status.phase == "success"
+
+    run(scenario())
+
+
+def test_nodes_that_swallow_every_connect_hold_up_no_other() -> None:
+    """Two hundred addresses behind a wall, each taking its ten seconds: a live node is connected to all the same."""
+
+    async def scenario() -> None:
+        async with world() as it:
+            for i in range(200):
+                await it.add_node(f"silent-{i}")
+                it.fleet[f"silent-{i}"] = FakeNode(
+                    latency=10, trouble=Trouble("connect", lambda: Unreachable("no answer"))
+                )
+            await asyncio.sleep(300)
+            live = await it.add_node("live")
+            for _ in range(20):
+                began = asyncio.get_running_loop().time()
+                assert (await it.ended(await it.send("live"))).status.phase == "success"
+                assert asyncio.get_running_loop().time() - began < 2
+                await asyncio.sleep(40)
+                live.drop_connections()
 
     run(scenario())
 
