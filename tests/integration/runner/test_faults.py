@@ -289,6 +289,39 @@ async def test_a_full_disk(
     node.end_processes()
 
 
+def logs_below(place: Path, run: RunId) -> list[Path]:
+    return list(place.glob(f"base/*/v1/{run}.l"))
+
+
+@pytest.mark.parametrize("flavour", ["dash", "busybox", "bash", "mksh", "yash"])
+async def test_an_end_that_fits_nowhere_is_told_by_the_name_of_a_file(
+    make_node: Callable[[str], Any], small_disk: Path, new_run: NewRun, flavour: str, ended: Ended
+) -> None:
+    node = make_node(flavour)
+    r = await node.launch(base_dir=str(small_disk / "base"))
+    request = new_run("echo out; sleep 1; exit 3")
+    await r.start(request, wait=0.3)
+    (log,) = logs_below(small_disk, request.run)
+    with log.open("ab") as file:  # a torn line up to the end of the block: the next append needs another one
+        file.write(b"\n" + b"x" * (os.sysconf("SC_PAGESIZE") - 1 - file.tell()))
+    with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    s = await ended(r, request.run)
+    assert (s.state, s.exit_code, s.inline) == (RunState.DONE, 3, (b"out\n", b""))
+    assert b"\ne 3" not in log.read_bytes()
+    assert len(list(log.parent.glob(f"{request.run}.E.3.*"))) == 1
+    await r.aclose()
+    (small_disk / "filler").unlink()
+    again = await node.launch(base_dir=str(small_disk / "base"))
+    s = await again.start(request, wait=5)
+    assert (s.state, s.exit_code, s.inline) == (RunState.DONE, 3, (b"out\n", b""))
+    await again.gc([request.run])
+    assert (await again.status(request.run)).exit_code == 3
+    await again.aclose()
+    node.end_processes()
+
+
 async def test_old_runs_expire(until: Until, node: Any, launch: Launch, new_run: NewRun) -> None:
     r = await launch()
     old, recent = new_run("echo old"), new_run("echo recent")
