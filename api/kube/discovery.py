@@ -1,46 +1,188 @@
-"""Discovery: which groups, versions and resources there are (`/apis` and below), as Kubernetes clients ask for it."""
+"""Discovery: which groups, versions and resources there are, as Kubernetes clients ask for it.
+
+`/api` and `/apis` answer in two ways: names, which clients follow to `/apis/GROUP/VERSION`, or everything at once
+(aggregated discovery) for those who ask for an APIGroupDiscoveryList.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.kube.documents import document
 from api.kube.kinds import Served
-from api.messages import answer
-from controller.resources.meta import API_VERSION, GROUP, VERSION
+from api.kube.negotiation import PLAIN, Form, negotiate
+from api.messages import JSON, answer, context_of
+from api.routing import Handler
+from controller.resources.meta import GROUP, VERSION
 
-_VERBS: Final = ["create", "delete", "get", "list", "patch", "update", "watch"]
-_OFFERED: Final = {"groupVersion": API_VERSION, "version": VERSION}
-_GROUP: Final[dict[str, Any]] = {"name": GROUP, "versions": [_OFFERED], "preferredVersion": _OFFERED}
+MINOR: Final = 32
+"""The version of Kubernetes' conventions that this face follows: clients judge by it what they may ask for."""
+_AGGREGATED: Final = tuple(
+    Form(kind="APIGroupDiscoveryList", group="apidiscovery.k8s.io", version=version) for version in ("v2", "v2beta1")
+)
+_FORMS: Final = (PLAIN, *_AGGREGATED)
+
+Body = dict[str, Any]
 
 
-class Discovery:
-    """The documents of discovery."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A resource, as discovery tells of it."""
 
-    def __init__(self, kinds: Sequence[Served]) -> None:
-        self._resources = [
-            {
-                "name": served.plural,
-                "singularName": served.singular,
-                "namespaced": False,
-                "kind": served.kind,
-                "verbs": _VERBS,
-                "shortNames": list(served.short_names),
-            }
-            for served in kinds
-        ]
+    plural: str
+    singular: str
+    kind: str
+    verbs: tuple[str, ...]
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
-    async def groups(self, _request: Request) -> Response:
-        """The one group."""
-        return answer({"kind": "APIGroupList", "apiVersion": "v1", "groups": [_GROUP]})
-
-    async def group(self, _request: Request) -> Response:
-        """Its versions."""
-        return answer({"kind": "APIGroup", "apiVersion": "v1", **_GROUP})
-
-    async def resources(self, _request: Request) -> Response:
-        """Its resources."""
-        return answer(
-            {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": API_VERSION, "resources": self._resources}
+    @classmethod
+    def of(cls, served: Served) -> "Offer":
+        """What is served of a kind."""
+        return cls(
+            plural=served.plural,
+            singular=served.singular,
+            kind=served.kind,
+            verbs=served.verbs,
+            short_names=served.short_names,
+            categories=("all",),
         )
+
+    def plain(self) -> Body:
+        """As an APIResource."""
+        names = {"shortNames": self.short_names, "categories": self.categories}
+        return {
+            "name": self.plural,
+            "singularName": self.singular,
+            "namespaced": False,
+            "kind": self.kind,
+            "verbs": self.verbs,
+            **{key: value for key, value in names.items() if value},
+        }
+
+    def aggregated(self, group: "Group") -> Body:
+        """As an APIResourceDiscovery."""
+        return {
+            "resource": self.plural,
+            "responseKind": {"group": group.name, "version": group.version, "kind": self.kind},
+            "scope": "Cluster",
+            "singularResource": self.singular,
+            "verbs": self.verbs,
+            "shortNames": self.short_names,
+            "categories": self.categories,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A group with its one version. The group without a name is Kubernetes' own, at `/api/v1`."""
+
+    name: str
+    version: str
+    offers: tuple[Offer, ...] = ()
+
+    @property
+    def group_version(self) -> str:
+        """As in apiVersion."""
+        return f"{self.name}/{self.version}" if self.name else self.version
+
+    @property
+    def root(self) -> str:
+        """Where its resources are."""
+        return f"/apis/{self.group_version}" if self.name else f"/api/{self.version}"
+
+    def named(self) -> Body:
+        """As in a list of groups."""
+        version = {"groupVersion": self.group_version, "version": self.version}
+        return {"name": self.name, "versions": [version], "preferredVersion": version}
+
+    def aggregated(self) -> Body:
+        """With everything in it."""
+        resources = [offer.aggregated(self) for offer in self.offers]
+        version = {"version": self.version, "resources": resources, "freshness": "Current"}
+        return {"metadata": {"name": self.name, "creationTimestamp": None}, "versions": [version]}
+
+
+CORE: Final = Group(name="", version="v1")
+"""`/api/v1` is the flat API's, which is none of Kubernetes': as one of its resources nothing there is offered."""
+
+
+def own_group(kinds: Sequence[Served]) -> Group:
+    """The group of the kinds that are served."""
+    return Group(name=GROUP, version=VERSION, offers=tuple(Offer.of(served) for served in kinds))
+
+
+def core_versions() -> Handler:
+    """`/api`."""
+    return _chooser({"kind": "APIVersions", "versions": [CORE.version], "serverAddressByClientCIDRs": []}, (CORE,))
+
+
+def group_list(groups: Sequence[Group]) -> Handler:
+    """`/apis`."""
+    listed = {"kind": "APIGroupList", "apiVersion": "v1", "groups": [group.named() for group in groups]}
+    return _chooser(listed, groups)
+
+
+def one_group(group: Group) -> Handler:
+    """`/apis/GROUP`."""
+    return _fixed({"kind": "APIGroup", "apiVersion": "v1", **group.named()})
+
+
+def resource_list(group: Group) -> Handler:
+    """`/apis/GROUP/VERSION`."""
+    resources = [offer.plain() for offer in group.offers]
+    return _fixed(
+        {
+            "kind": "APIResourceList",
+            "apiVersion": "v1",
+            "groupVersion": group.group_version,
+            "resources": resources,
+        }
+    )
+
+
+async def version(request: Request) -> Response:
+    """What this is, in the fields that Kubernetes has for it."""
+    ours = context_of(request).version
+    return answer(
+        {
+            "major": "1",
+            "minor": str(MINOR),
+            "gitVersion": f"v1.{MINOR}.0+vendetta-{ours}",
+            "gitCommit": "",
+            "gitTreeState": "",
+            "buildDate": "",
+            "goVersion": "",
+            "compiler": "",
+            "platform": "",
+        }
+    )
+
+
+def _fixed(content: Body) -> Handler:
+    body = to_json(content)
+
+    async def handler(request: Request) -> Response:
+        negotiate(request, (PLAIN,))
+        return document(request, body, JSON)
+
+    return handler
+
+
+def _chooser(names: Body, groups: Sequence[Group]) -> Handler:
+    """Names, or everything at once."""
+    items = [group.aggregated() for group in groups]
+    bodies = {PLAIN: to_json(names)}
+    for form in _AGGREGATED:
+        whole = {"kind": form.kind, "apiVersion": form.api_version, "metadata": {}, "items": items}
+        bodies[form] = to_json(whole)
+
+    async def handler(request: Request) -> Response:
+        form = negotiate(request, _FORMS)
+        return document(request, bodies[form], form.content_type)
+
+    return handler

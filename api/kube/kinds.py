@@ -33,6 +33,7 @@ class Served:
     update: Callable[[Admission, str, Change, Caller, str], Awaitable[Resource]]
     delete: Callable[[Admission, str, Caller], Awaitable[Resource]]
     get: Callable[[Admission, str], Resource]
+    verbs: tuple[str, ...] = ("create", "delete", "get", "list", "patch", "update", "watch")
 
     @property
     def kind(self) -> str:

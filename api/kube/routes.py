@@ -6,15 +6,15 @@ from typing import Final
 from api.auth.principal import Role
 from api.encoding import Encoder
 from api.kube.apply import APPLY_PATCH
-from api.kube.discovery import Discovery
+from api.kube.discovery import own_group
+from api.kube.document_routes import document_paths
 from api.kube.encoding import encode_object
 from api.kube.handlers import Handlers
 from api.kube.kinds import COMMANDS, NODES, Served
+from api.kube.openapi import OpenAPI
+from api.kube.parameters import COMMON, DELETING, FORCE, LISTING, WRITING
 from api.kube.patches import JSON_PATCH
 from api.kube.schemas import (
-    api_group,
-    api_group_list,
-    api_resource_list,
     apply_schema,
     creation_rule,
     json_patch_schema,
@@ -23,66 +23,11 @@ from api.kube.schemas import (
     status_schema,
 )
 from api.messages import JSON, MERGE_PATCH
-from api.parameters import BOOLEAN, SELECTOR, Parameter
 from api.routing import Operation, Path, Reply
 from controller.resources.meta import GROUP, VERSION
 
 _TAG: Final = "kubernetes"
 _ROOT: Final = f"/apis/{GROUP}/{VERSION}"
-
-_VERSION: Final = {"type": "string", "pattern": "^[0-9]{1,18}$"}
-_TEXT: Final = {"type": "string", "maxLength": 4096, "pattern": r"^[^\u0000]*$"}
-
-_PRETTY: Final = Parameter(name="pretty", description="Accepted, and ignored.", schema=_TEXT)
-_WRITING: Final = (
-    _PRETTY,
-    Parameter(
-        name="dryRun", description="`All`: answer as if it had happened.", schema={"type": "string", "enum": ["All"]}
-    ),
-    Parameter(
-        name="fieldManager",
-        description="The program that writes, as managedFields names it; by default the start of its User-Agent.",
-        schema={"type": "string", "pattern": r"^[^\u0000-\u001f\u007f]*$", "maxLength": 128},
-    ),
-    Parameter(
-        name="fieldValidation",
-        description="What becomes of unknown fields: an error (Strict, the default), a warning, or nothing.",
-        schema={"type": "string", "enum": ["Strict", "Warn", "Ignore"]},
-    ),
-)
-_FORCE: Final = Parameter(name="force", description="Apply: take fields from their owners.", schema=BOOLEAN)
-_LISTING: Final = (
-    _PRETTY,
-    Parameter(
-        name="labelSelector",
-        description="Kubernetes' label selector.",
-        schema=SELECTOR,
-        usual=True,
-    ),
-    Parameter(
-        name="fieldSelector",
-        description="`metadata.name=NAME` is the one there is.",
-        schema={"type": "string", "pattern": r"^metadata\.name==?[A-Za-z0-9][A-Za-z0-9._-]*$"},
-    ),
-    Parameter(
-        name="limit", description="At most so many.", schema={"type": "integer", "minimum": 0, "maximum": 10**9}
-    ),
-    Parameter(name="continue", description="Go on where the last page ended."),
-    Parameter(name="resourceVersion", description="Watch from here; a list is never older.", schema=_VERSION),
-    Parameter(
-        name="resourceVersionMatch",
-        description="Accepted: lists are always the newest.",
-        schema={"type": "string", "enum": ["NotOlderThan", "Exact"]},
-    ),
-    Parameter(name="watch", description="Stream what changes instead.", schema=BOOLEAN),
-    Parameter(name="allowWatchBookmarks", description="Tell the revision now and then.", schema=BOOLEAN),
-    Parameter(name="sendInitialEvents", description="Begin with everything that is there.", schema=BOOLEAN),
-    Parameter(
-        name="timeoutSeconds",
-        description="End the stream after so long.",
-        schema={"type": "integer", "minimum": 0, "maximum": 86_400, "example": 1},
-    ),
-)
 
 
 def _collection(served: Served, handlers: Handlers) -> Path:
@@ -94,7 +39,7 @@ def _collection(served: Served, handlers: Handlers) -> Path:
             "GET": Operation(
                 handler=handlers.list,
                 summary=f"List or watch {served.plural}",
-                parameters=_LISTING,
+                parameters=LISTING,
                 responses={200: ("The list; with `watch`, events, one a line.", list_schema(served.model), JSON)},
                 stream=True,
             ),
@@ -104,7 +49,7 @@ def _collection(served: Served, handlers: Handlers) -> Path:
                 role=Role.OPERATOR,
                 body=served.model,
                 body_rule=creation_rule(named=served.plural == "nodes"),
-                parameters=_WRITING,
+                parameters=WRITING,
                 responses={201: created},
             ),
         },
@@ -120,7 +65,7 @@ def _object(served: Served, handlers: Handlers) -> Path:
             "GET": Operation(
                 handler=handlers.get,
                 summary=f"Get a {served.singular}",
-                parameters=(_PRETTY,),
+                parameters=COMMON,
                 responses={200: found},
             ),
             "PUT": Operation(
@@ -128,7 +73,7 @@ def _object(served: Served, handlers: Handlers) -> Path:
                 summary=f"Replace a {served.singular}",
                 role=Role.OPERATOR,
                 body=served.model,
-                parameters=_WRITING,
+                parameters=WRITING,
                 responses={200: found},
             ),
             "PATCH": Operation(
@@ -138,22 +83,14 @@ def _object(served: Served, handlers: Handlers) -> Path:
                 body=merge_schema(served.model),
                 body_types=(MERGE_PATCH,),
                 body_others={JSON_PATCH: json_patch_schema(), APPLY_PATCH: apply_schema(served.model)},
-                parameters=(*_WRITING, _FORCE),
+                parameters=(*WRITING, FORCE),
                 responses={200: found, 201: ("Created by an apply.", served.model, JSON)},
             ),
             "DELETE": Operation(
                 handler=handlers.delete,
                 summary=f"Delete a {served.singular}",
                 role=Role.OPERATOR,
-                parameters=(
-                    *_WRITING,
-                    Parameter(name="propagationPolicy", description="Accepted, and ignored.", schema=_TEXT),
-                    Parameter(
-                        name="gracePeriodSeconds",
-                        description="Accepted, and ignored.",
-                        schema={"type": "integer", "minimum": 0, "maximum": 10**9},
-                    ),
-                ),
+                parameters=DELETING,
                 responses={200: ("Removed.", status_schema(), JSON)},
             ),
         },
@@ -166,14 +103,7 @@ def _paths() -> Iterator[Path]:
         handlers = Handlers(served, encoder)
         yield _collection(served, handlers)
         yield _object(served, handlers)
-    discovery = Discovery(kinds)
-    for template, handler, summary, schema in (
-        (_ROOT, discovery.resources, "List the resources", api_resource_list()),
-        (f"/apis/{GROUP}", discovery.group, "Get the group", api_group()),
-        ("/apis", discovery.groups, "List the groups", api_group_list()),
-    ):
-        operation = Operation(handler=handler, summary=summary, responses={200: ("Discovery.", schema, JSON)})
-        yield Path(template=template, tag=_TAG, operations={"GET": operation})
+    yield from document_paths((own_group(kinds),), OpenAPI(kinds, lambda: PATHS))
 
 
 PATHS: Final = tuple(_paths())

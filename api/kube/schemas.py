@@ -111,19 +111,9 @@ def _line(longest: int) -> Schema:
     return {"type": "string", "maxLength": longest, "pattern": _ONE_LINE}
 
 
-def api_group_list() -> Schema:
-    """The groups."""
-    return _object(kind={"const": "APIGroupList"}, groups={"type": "array", "items": {"type": "object"}})
-
-
-def api_group() -> Schema:
-    """One group."""
-    return _object(kind={"const": "APIGroup"}, name={"type": "string"}, versions={"type": "array"})
-
-
-def api_resource_list() -> Schema:
-    """The resources of a version."""
-    return _object(kind={"const": "APIResourceList"}, groupVersion={"type": "string"}, resources={"type": "array"})
+def document_schema(kind: str) -> Schema:
+    """A document of discovery: that kind, or the aggregated one."""
+    return {"type": "object", "properties": {"kind": {"enum": [kind, "APIGroupDiscoveryList"]}}, "required": ["kind"]}
 
 
 def _object(**properties: Schema) -> Schema:

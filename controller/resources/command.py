@@ -182,6 +182,7 @@ class Command(Resource):
     """Something to run once on one node."""
 
     kind: Literal["Command"] = "Command"
+    """What it is."""
     spec: CommandSpec
     """What to run, and where."""
     status: CommandStatus = Field(default_factory=CommandStatus)

@@ -111,8 +111,11 @@ class Resource(Model):
     """Anything with a kind, metadata, a spec (the wish) and a status (the observation)."""
 
     api_version: str = API_VERSION
+    """The group and version of this form of the object."""
     kind: str = ""
+    """What it is."""
     metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    """What identifies it and orders its versions."""
 
     @property
     def name(self) -> str:

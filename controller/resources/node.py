@@ -161,7 +161,9 @@ class Node(Resource):
     """A machine that commands run on. Its annotations hold at most 256 KiB together."""
 
     kind: Literal["Node"] = "Node"
+    """What it is."""
     metadata: Annotated[ObjectMeta, AfterValidator(_bounded)] = Field(default_factory=ObjectMeta)
+    """What identifies it and orders its versions."""
     spec: NodeSpec = Field(default_factory=NodeSpec)
     """What somebody wants to be true."""
     status: NodeStatus = Field(default_factory=NodeStatus)

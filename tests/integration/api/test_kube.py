@@ -345,18 +345,6 @@ async def test_bytes_that_are_served_again_are_those_of_the_version(api: API) ->
         )
 
 
-@pytest.mark.parametrize("path", ["/apis", "/apis/vendetta.dev", ROOT])
-async def test_discovery_tells_what_there_is(api: API, path: str) -> None:
-    """G-1."""
-    for form in (path, path + "/"):
-        assert (await api.client.get(form)).status_code == 200
-    resources = (await api.client.get(ROOT)).json()["resources"]
-    assert [(r["name"], r["kind"], r["namespaced"]) for r in resources] == [
-        ("nodes", "Node", False),
-        ("commands", "Command", False),
-    ]
-
-
 @pytest.mark.parametrize("field", ["displayName", "provider", "address"])
 async def test_names_and_addresses_hold_no_control_characters(api: API, field: str) -> None:
     """B-1: they get into logs, terminals and metrics."""
