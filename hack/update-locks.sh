@@ -19,3 +19,4 @@ compile hack/locks/build.txt "${1:---quiet}" hack/locks/build.in
 compile hack/locks/runtime.txt "${1:---quiet}" pyproject.toml
 compile hack/locks/dev.txt "${1:---quiet}" pyproject.toml --group dev
 compile hack/locks/schemathesis.txt "${1:---quiet}" hack/locks/schemathesis.in
+compile hack/locks/bench.txt "${1:---quiet}" hack/locks/bench.in

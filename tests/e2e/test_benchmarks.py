@@ -1,0 +1,32 @@
+"""The benchmark of commands over SSH still runs, checks what it measures and finds figures."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.nodes import find_program
+from tests.support.server import ROOT
+
+TINY = "--rounds 1 --nodes 2 --commands 8 --latency 3 --connections 4 --idle 0.2 --runners sh --no-peers --json"
+
+
+def test_the_ssh_benchmark_measures_ours_in_both_forms_beside_asyncssh_and_ssh(tmp_path: Path) -> None:
+    if not find_program("sshd"):
+        pytest.skip("sshd is not installed")
+    written = tmp_path / "found.json"
+    command = [sys.executable, "-m", "hack.bench.ssh", *TINY.split(), str(written)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+    found = json.loads(written.read_text())
+    ours = {name for name in found["results"]["rate"] if name.startswith(("run protocol", "API to result"))}
+    assert len(ours) == 2
+    assert set(found["results"]["rate"]) - ours == {"ssh -S", "bare asyncssh"}
+    assert all(r["count"] == 8 and r["seconds"] > 0 for by in found["results"]["rate"].values() for r in by)
+    assert {(row["number"], row["ours"]) for row in found["rows"] if row["peer"] == "ssh -S"} == {
+        (number, name) for number in (3, 4) for name in ours
+    }
+    assert all(row["ours_is"] > 0 and row["peer_is"] > 0 for row in found["rows"] if row["number"] in (4, 5))
