@@ -199,6 +199,7 @@ class CommandReconciler:
         except (Refused, ScriptInvalid) as error:
             return await self._refused(command, error, final=first)
         way = self._dispatcher.way_to(node)
+        self._failpoint("delivery.decided")
         command = await self._write(command, sending(command, node.uid, way, session.info.boot_id, self._clock.now()))
         if command.ended:
             return Result()
@@ -237,6 +238,7 @@ class CommandReconciler:
 
     async def _cancel(self, command: Command, session: Session, step: Step) -> Result:
         status = await session.cancel(run_id(command))
+        self._failpoint("cancel.answered")
         if status.state in {RunState.DONE, RunState.TOMBSTONE}:
             return Result(requeue_after=0)
         if step.phase == "running":
@@ -268,6 +270,7 @@ class CommandReconciler:
         )
         if lost:
             verdict = verdict.model_copy(update={"truncated": True, "output_bytes_exact": False})
+        self._failpoint("result.known")
         written = await self._write(command, verdict, *appends)
         self._failpoint("result.stored")
         self._note_delivery(command, verdict)

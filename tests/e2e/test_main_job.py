@@ -74,7 +74,10 @@ def test_a_killed_server_finds_its_command_again(server: Server, ssh_node: SshdN
     assert (ssh_node.home / "truth").read_text() == "ran\n"
 
 
-@pytest.mark.parametrize("failpoint", ["delivery.intended", "delivery.answered", "claim.stored", "result.stored"])
+@pytest.mark.parametrize(
+    "failpoint",
+    ["delivery.decided", "delivery.intended", "delivery.answered", "claim.stored", "result.known", "result.stored"],
+)
 def test_a_server_killed_between_two_persisted_steps_loses_and_repeats_nothing(
     server: Server, ssh_node: SshdNode, failpoint: str
 ) -> None:

@@ -7,9 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def _parent(pid: int) -> int:
-    stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    return int(stat.rpartition(")")[2].split()[1])
+def parent(pid: int) -> int:
+    """The process's parent; 0 once it is gone, and for the first."""
+    with suppress(OSError):
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        return int(stat.rpartition(")")[2].split()[1])
+    return 0
 
 
 def pids() -> Iterator[int]:
@@ -21,8 +24,7 @@ def descendants(root: int) -> list[int]:
     """Children of `root`, their children and so on, parents first."""
     children: dict[int, list[int]] = {}
     for pid in pids():
-        with suppress(OSError):
-            children.setdefault(_parent(pid), []).append(pid)
+        children.setdefault(parent(pid), []).append(pid)
     found = list(children.get(root, ()))
     for pid in found:
         found.extend(children.get(pid, ()))
@@ -34,6 +36,13 @@ def name_of(pid: int) -> str:
     with suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
     return ""
+
+
+def arguments(pid: int) -> list[str]:
+    """The process's command line, empty once it is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[:-1]
+    return []
 
 
 def with_environment(variable: str) -> list[int]:

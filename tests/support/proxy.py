@@ -7,10 +7,11 @@ from contextlib import suppress
 class Proxy:
     """Listens on a loopback port and passes everything on to `port`, until it is told otherwise.
 
-    stall()   nothing passes any more in either direction, but the connections stay: a black hole
-    resume()  what was held back passes, and all the rest
-    cut()     every connection ends at once
-    delay     seconds that each piece waits before it is passed on
+    stall()       nothing passes any more in either direction, but the connections stay: a black hole
+    resume()      what was held back passes, and all the rest
+    cut()         every connection ends at once
+    half_close()  the node hears the end of every connection; what it still says passes
+    delay         seconds that each piece waits before it is passed on
     """
 
     def __init__(self, port: int) -> None:
@@ -22,6 +23,8 @@ class Proxy:
         self._open = asyncio.Event()
         self._open.set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._to_node: set[asyncio.StreamWriter] = set()
+        self._half_closed: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -33,8 +36,13 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        node_reader, node_writer = await asyncio.open_connection(self.address, self._target)
+        try:
+            node_reader, node_writer = await asyncio.open_connection(self.address, self._target)
+        except OSError:
+            writer.transport.abort()
+            return
         self._writers |= {writer, node_writer}
+        self._to_node.add(node_writer)
         for source, sink in ((reader, node_writer), (node_reader, writer)):
             task = asyncio.create_task(self._pump(source, sink), name="proxy pump")
             self._tasks.add(task)
@@ -45,8 +53,9 @@ class Proxy:
             while data := await source.read(65536):
                 await asyncio.sleep(self.delay)
                 await self._open.wait()
-                sink.write(data)
-                await sink.drain()
+                if sink not in self._half_closed:
+                    sink.write(data)
+                    await sink.drain()
         await self._open.wait()
         sink.close()
 
@@ -62,7 +71,18 @@ class Proxy:
         """Reset every connection that is open now."""
         for writer in self._writers:
             writer.transport.abort()
-        self._writers.clear()
+        self._forget()
+
+    def half_close(self) -> None:
+        """Shut down the direction to the node on every connection that is open now."""
+        for writer in self._to_node - self._half_closed:
+            if not writer.is_closing():
+                writer.write_eof()
+        self._half_closed |= self._to_node
+
+    def _forget(self) -> None:
+        for writers in (self._writers, self._to_node, self._half_closed):
+            writers.clear()
 
     async def aclose(self) -> None:
         """Stop listening and end everything."""

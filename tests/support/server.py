@@ -38,20 +38,26 @@ class Server:
         self.config.write_text(yaml.safe_dump(config))
         self.http = httpx2.Client(base_url=self.url, trust_env=False, timeout=60)
 
-    def start(self) -> "Server":
-        """Start it and wait until it is ready."""
+    def launch(self) -> None:
+        """Start it, and leave it to itself."""
         command = [sys.executable, "-m", "api.cli.main", "coordination", "start", "--config", str(self.config)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VENDETTA_")} | self.environment
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment)
+
+    def start(self) -> "Server":
+        """Start it and wait until it is ready."""
+        self.launch()
+        assert self.process is not None
         deadline = time.monotonic() + 20
-        while not self._ready():
+        while not self.is_ready():
             assert self.process.poll() is None, self.log.read_text(errors="replace")
             assert time.monotonic() < deadline, self.log.read_text(errors="replace")
             time.sleep(0.02)
         return self
 
-    def _ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether it serves."""
         try:
             return self.http.get("/readyz").is_success
         except httpx2.TransportError:
