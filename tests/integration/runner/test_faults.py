@@ -7,12 +7,14 @@ import os
 import random
 import signal
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import processes
 from transports.base import RunId, RunState, RunStatus, StartRequest, StopReason
 from transports.errors import ConnectionLost, NodeStorageFull, StartRefused, TransportError, UnsupportedShell
 from transports.runner import frames
@@ -35,6 +37,11 @@ def claim(node: Any, run: RunId) -> list[str]:
 
 def reapers(node: Any) -> list[int]:
     return [pid for pid, args in node.processes().items() if args.strip().endswith(" reap")]
+
+
+def start_of(pid: int) -> str:
+    """When a process began, in ticks since boot."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
 
 def kill(pid: int) -> None:
@@ -96,6 +103,39 @@ async def test_a_killed_reaper_is_replaced_at_the_next_request(
     s = await ended(runner, request.run)
     assert (s.state, s.stop, s.exit_code) == (RunState.DONE, StopReason.TIMEOUT, 137)
     assert reapers(node)
+
+
+async def test_a_killed_ticker_is_replaced_at_the_next_request(
+    node: Any, runner: Runner, new_run: NewRun, ended: Ended
+) -> None:
+    """Without its clock a reaper would enforce no limit any more."""
+    request = new_run("trap '' TERM; while :; do sleep 0.1; done", timeout=2, grace=1)
+    await runner.start(request, wait=0.3)
+    tickers = [pid for pid in reapers(node) if processes.parent(pid) in reapers(node)]
+    assert tickers
+    for pid in tickers:
+        kill(pid)
+    s = await asyncio.wait_for(ended(runner, request.run), 15)
+    assert (s.state, s.stop, s.exit_code) == (RunState.DONE, StopReason.TIMEOUT, 137)
+
+
+async def test_a_run_that_is_journaled_but_not_yet_claimed_is_adopted(
+    until: Until, node: Any, launch: Launch, new_run: NewRun
+) -> None:
+    """Its runner may die between the two; whoever adopts the journal removes it."""
+    request = new_run("echo never delivered")
+    first = await launch()
+    (node.directory / "J.0123456789abcdef.0").write_text(f"r {request.run}\n")
+    await launch()
+    await until(lambda: not (node.directory / "J.0123456789abcdef.0").exists())
+    victim = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    now = round(time.clock_gettime(time.CLOCK_BOOTTIME) * 100)
+    identity = f"{victim.pid} {start_of(victim.pid)} 0 0"
+    line = f"c 0123456789abcdef {request.digest} {first.info.boot_id} {identity} {now} 100 100 ."
+    (node.directory / f"{request.run}.l").write_text(f"\n{line}\n")
+    await until(lambda: victim.poll() is not None, 8)
+    victim.kill()
+    victim.wait()
 
 
 async def test_the_next_runner_adopts_runs_that_nobody_watches(

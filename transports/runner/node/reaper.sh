@@ -103,14 +103,22 @@ adopt() {
         # shellcheck disable=SC2086
         set -- $v_owner
         [ "${3-}" = "$v_boot" ] && alive "$1" "$2" && continue
-        if [ "${3-$v_boot}" = "$v_boot" ]; then for v_r in $v_runs; do adopt_run "$v_r"; done; fi
-        rm -f "$v_j"
+        v_keep=''
+        if [ "${3-$v_boot}" = "$v_boot" ]; then
+            for v_r in $v_runs; do adopt_run "$v_r" || v_keep=1; done
+        fi
+        [ -n "$v_keep" ] || rm -f "$v_j"
     done
     set -f
 }
 
+# adopt_run RUN: also one that is not claimed yet, for its claim may be under way. False when it cannot be noted.
 adopt_run() {
-    look "$1" && [ "$v_first" = c ] && [ -z "$v_end" ] && [ "$v_cb" = "$v_boot" ] || return 0
+    look "$1"
+    case $v_first in
+    k) return 0 ;;
+    c) [ -z "$v_end" ] && [ "$v_cb" = "$v_boot" ] || return 0 ;;
+    esac
     track "$1"
     put "r $1$v_nl" >>"$v_journal"
 }
@@ -136,11 +144,16 @@ turn() {
     rm -f "$v_old"
 }
 
+# tick: while something runs there is a ticker, and a new one when that was killed
 tick() {
-    [ -n "$v_list" ] && [ -z "$v_ticker" ] || return 0
+    [ -n "$v_list" ] || return 0
+    [ -z "$v_ticker" ] || ! alive "$v_ticker" "$v_since" || return 0
+    v_turn=$((v_turn + 1))
     # It must not hold the read end: that has to go when the reaper goes.
-    { sleep 1 && put "t$v_nl"; } >/proc/self/fd/3 3<&- &
+    { sleep 1 && put "t $v_turn$v_nl"; } >/proc/self/fd/3 3<&- &
     v_ticker=$!
+    peek "$v_ticker"
+    v_since=$v_start
 }
 
 on_event() {
@@ -153,8 +166,10 @@ on_event() {
     n) ;; # are you there
     k) track "$2" && visit_all ;;
     t)
-        wait "$v_ticker"
-        v_ticker=''
+        if [ "$2" = "$v_turn" ]; then
+            wait "$v_ticker"
+            v_ticker=''
+        fi
         visit_all
         ;;
     esac
@@ -164,7 +179,7 @@ reap() {
     trap '' HUP INT QUIT TERM PIPE USR1
     unset VENDETTA_RUN
     exec 3<&0 # a command with & has another standard input
-    v_dir=${0%/*} v_list='' v_ticker='' v_journal=''
+    v_dir=${0%/*} v_list='' v_ticker='' v_turn=0 v_journal=''
     read -r v_boot </proc/sys/kernel/random/boot_id
     while :; do
         while read -r v_event v_arg; do
