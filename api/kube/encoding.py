@@ -2,17 +2,16 @@
 
 from collections.abc import Iterable
 
-from api.encoding import Encoder
 from controller.resources.meta import Resource
 
 
-def encode_list(encoder: Encoder, kind: str, metadata: bytes, objects: Iterable[Resource]) -> bytes:
-    """A list's JSON, joined from its objects' bytes."""
-    items = b",".join([encoder.encode(obj) for obj in objects])
-    return b'{"kind":"%sList","apiVersion":"vendetta.dev/v1","metadata":%s,"items":[%s]}' % (
+def encode_items(kind: str, api_version: str, metadata: bytes, items: Iterable[bytes]) -> bytes:
+    """A list's JSON, joined from its items' bytes."""
+    return b'{"kind":"%s","apiVersion":"%s","metadata":%s,"items":[%s]}' % (
         kind.encode(),
+        api_version.encode(),
         metadata,
-        items,
+        b",".join(items),
     )
 
 

@@ -11,10 +11,13 @@ from api.encoding import Encoder, Latest
 from api.errors import APIError, bad_request, conflict, not_found
 from api.kube.apply import APPLY_PATCH, Application, wish_of
 from api.kube.decoding import Decoded, decode
-from api.kube.encoding import encode_list, encode_object
+from api.kube.deleting import options_of
+from api.kube.encoding import encode_object
 from api.kube.kinds import Change, Served, named
+from api.kube.negotiation import Form
 from api.kube.patches import JSON_PATCH, PATCHES, JSONPatch, MergePatch
 from api.kube.selection import Selection, selection_of
+from api.kube.showing import MANY, ONE, Showing, Whole, showing
 from api.kube.watch import watch
 from api.messages import JSON, admission_of, caller_of, check_type, context_of, object_of
 from api.messages import warning as warning_header
@@ -34,12 +37,13 @@ class Handlers:
 
     async def create(self, request: Request) -> Response:
         """201 with the object as stored; a command runs later (G-2)."""
+        show = self._show(request)
         decoded = await self._decode(request)
         obj = named(decoded.obj)
         if obj.metadata.resource_version:
             raise bad_request("metadata.resourceVersion must not be set on an object to be created")
         created = await self._served.create(_admission(request), obj, _caller(request))
-        return self._answer(request, created, 201, _dropped(request, decoded))
+        return _json(show.one(created), 201, _dropped(request, decoded))
 
     async def get(self, request: Request) -> Response:
         """The object."""
@@ -47,21 +51,22 @@ class Handlers:
         found = await context_of(request).store.read(self._served.kind, name)
         if found is None:
             raise self._missing(name)
-        return self._answer(request, found)
+        return _json(self._show(request).one(found))
 
     async def list(self, request: Request) -> Response:
         """The objects, or what changes about them with `watch`."""
         selection = selection_of(request)
         context = context_of(request)
         if flag(request, "watch"):
-            return await watch(request, self._served.kind, selection, self._encoder)
+            return await watch(request, self._served.kind, selection, self._show(request))
         _check_revision(request, context.store.revision())
-        if request.scope["query_string"]:
-            return _json(self._list(request, selection))
+        show = self._show(request, MANY)
+        if request.scope["query_string"] or not isinstance(show, Whole):
+            return _json(self._list(request, selection, show))
         key = (context.store.uid, context.store.revision())
-        return _json(self._whole.get(key, lambda: self._list(request, selection)))
+        return _json(self._whole.get(key, lambda: self._list(request, selection, show)))
 
-    def _list(self, request: Request, selection: Selection) -> bytes:
+    def _list(self, request: Request, selection: Selection, show: Showing) -> bytes:
         page = context_of(request).store.list(
             self._served.kind,
             selector=selection.labels,
@@ -72,7 +77,7 @@ class Handlers:
         meta: dict[str, Any] = {"resourceVersion": str(page.revision)}
         if page.next is not None:
             meta |= {"continue": page.next, "remainingItemCount": page.remaining}
-        return encode_list(self._encoder, self._served.kind, to_json(meta), items)
+        return show.many(meta, items)
 
     async def replace(self, request: Request) -> Response:
         """Replace the object's wish; with a resourceVersion only that version (409)."""
@@ -117,7 +122,7 @@ class Handlers:
             strict=_strict(request),
             now=context_of(request).clock.now(),
         )
-        caller, headers = replace(_caller(request), applies=True), dict[str, str]()
+        show, caller, headers = self._show(request), replace(_caller(request), applies=True), dict[str, str]()
 
         def change(old: Resource | None) -> Resource:
             decoded = application.on(old)
@@ -128,7 +133,7 @@ class Handlers:
         try:
             if self._there(request) is None:
                 created = await self._served.create(_admission(request), change(None), caller)
-                return self._answer(request, created, 201, headers)
+                return _json(show.one(created), 201, headers)
         except IdTaken:
             if self._there(request) is None:
                 raise
@@ -136,10 +141,12 @@ class Handlers:
 
     async def delete(self, request: Request) -> Response:
         """Remove the object: a Status that says so."""
-        name = request.path_params["name"]
-        await self._check_preconditions(request, name)
+        name, options = request.path_params["name"], await options_of(request)
+        admission = admission_of(request).rehearsal() if options.dry_run else admission_of(request)
+        if (found := self._there(request)) is not None:
+            options.preconditions.check(found)
         try:
-            gone = await self._served.delete(_admission(request), name, caller_of(request))
+            gone = await self._served.delete(admission, name, caller_of(request))
         except Unknown:
             raise self._missing(name) from None
         details = {"name": name, "group": GROUP, "kind": self._served.plural, "uid": gone.uid}
@@ -157,37 +164,25 @@ class Handlers:
     async def _update(
         self, request: Request, change: Change, version: str, headers: dict[str, str], caller: Caller | None = None
     ) -> Response:
-        name = request.path_params["name"]
+        name, show = request.path_params["name"], self._show(request)
         try:
             stored = await self._served.update(_admission(request), name, change, caller or _caller(request), version)
         except Unknown:
             raise self._missing(name) from None
-        return self._answer(request, stored, 200, headers)
-
-    async def _check_preconditions(self, request: Request, name: str) -> None:
-        """The uid and version that DeleteOptions name, if there are any."""
-        body = await request.body()
-        if not body:
-            return
-        wanted = object_of(body).get("preconditions")
-        found = context_of(request).store.get(self._served.kind, name)
-        if not isinstance(wanted, dict) or found is None:
-            return
-        for key, actual in (("uid", found.uid), ("resourceVersion", found.metadata.resource_version)):
-            if wanted.get(key) not in {None, actual}:
-                raise conflict(f"the precondition on {key} does not hold: read the object again")
+        return _json(show.one(stored), 200, headers)
 
     def _missing(self, name: str) -> APIError:
         error = not_found(f"{self._served.plural}.{GROUP}", name[:128])
         error.details = {"name": name[:128], "group": GROUP, "kind": self._served.plural}
         return error
 
-    def _answer(
-        self, request: Request, obj: Resource, status: int = 200, headers: dict[str, str] | None = None
-    ) -> Response:
-        """The object; one that was only rehearsed must not be taken for the version it was made from."""
+    def _show(self, request: Request, forms: tuple[Form, ...] = ONE) -> Showing:
+        """How to answer: asked before anything is done, for it may be refused.
+
+        An object that was only rehearsed must not be taken for the version that it was made from.
+        """
         rehearsed = text(request, "dryRun") is not None
-        return _json(encode_object(obj) if rehearsed else self._encoder.encode(obj), status, headers)
+        return showing(request, self._served.kind, encode_object if rehearsed else self._encoder.encode, forms)
 
 
 def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -12,8 +12,17 @@ COMMON: Final = (
     Parameter(name="timeout", description="Accepted, and ignored: how long the client waits.", schema=_TEXT),
 )
 """Of every request."""
-WRITING: Final = (
+READING: Final = (
     *COMMON,
+    Parameter(
+        name="includeObject",
+        description="What a table's rows hold of their objects, for those who accept a table.",
+        schema={"type": "string", "enum": ["None", "Metadata", "Object"]},
+    ),
+)
+"""Of every request that is answered with objects."""
+WRITING: Final = (
+    *READING,
     Parameter(
         name="dryRun", description="`All`: answer as if it had happened.", schema={"type": "string", "enum": ["All"]}
     ),
@@ -30,7 +39,7 @@ WRITING: Final = (
 )
 FORCE: Final = Parameter(name="force", description="Apply: take fields from their owners.", schema=BOOLEAN)
 LISTING: Final = (
-    *COMMON,
+    *READING,
     Parameter(
         name="labelSelector",
         description="Kubernetes' label selector.",

@@ -12,7 +12,7 @@ from api.kube.encoding import encode_object
 from api.kube.handlers import Handlers
 from api.kube.kinds import COMMANDS, NODES, Served
 from api.kube.openapi import OpenAPI
-from api.kube.parameters import COMMON, DELETING, FORCE, LISTING, WRITING
+from api.kube.parameters import DELETING, FORCE, LISTING, READING, WRITING
 from api.kube.patches import JSON_PATCH
 from api.kube.schemas import (
     apply_schema,
@@ -65,7 +65,7 @@ def _object(served: Served, handlers: Handlers) -> Path:
             "GET": Operation(
                 handler=handlers.get,
                 summary=f"Get a {served.singular}",
-                parameters=COMMON,
+                parameters=READING,
                 responses={200: found},
             ),
             "PUT": Operation(

@@ -14,14 +14,13 @@ from starlette.responses import StreamingResponse
 from api.auth.principal import Principal
 from api.auth.revocation import still_counts
 from api.context import Context
-from api.encoding import Encoder
 from api.errors import status_object, translate
 from api.kube.selection import Selection
+from api.kube.showing import Showing
 from api.messages import JSON, context_of
 from api.parameters import flag, number, text
 from api.routing import principal_of
 from api.waiting import first_of
-from controller.resources.meta import API_VERSION
 from controller.store.base import Change, ChangeType, Expired, Unavailable, Watch
 
 _BATCH: Final = 256
@@ -31,7 +30,7 @@ _PATIENCE: Final = 1.0
 _SHORTEST, _LONGEST = 1800, 3600
 
 
-async def watch(request: Request, kind: str, selection: Selection, encoder: Encoder) -> StreamingResponse:
+async def watch(request: Request, kind: str, selection: Selection, show: Showing) -> StreamingResponse:
     """The stream of events. Raises Expired (410) when the history from that revision on is gone."""
     context = context_of(request)
     given = text(request, "resourceVersion")
@@ -45,7 +44,7 @@ async def watch(request: Request, kind: str, selection: Selection, encoder: Enco
         principal=principal_of(request.scope),
         kind=kind,
         selection=selection,
-        encoder=encoder,
+        show=show,
         bookmarks=flag(request, "allowWatchBookmarks"),
         since=None if marked else since,
         marked=marked,
@@ -65,14 +64,14 @@ class Events:
         principal: Principal,
         kind: str,
         selection: Selection,
-        encoder: Encoder,
+        show: Showing,
         bookmarks: bool,
         since: int | None,
         marked: bool,
     ) -> None:
         """`since` None: everything that is there comes first; `marked`: a bookmark tells where that ends."""
         self._context, self._principal, self._kind = context, principal, kind
-        self._selection, self._encoder = selection, encoder
+        self._selection, self._show = selection, show
         self._bookmarks, self._since, self._marked = bookmarks, since, marked
         self._told: dict[str, bool] = {}
 
@@ -94,7 +93,7 @@ class Events:
         objects = self._context.store.list(self._kind, selector=self._selection.labels).items
         chosen = [obj for obj in objects if self._selection.has_name(obj)]
         self._told.update((obj.name, True) for obj in chosen)
-        lines = [_event("ADDED", self._encoder.encode(obj)) for obj in chosen]
+        lines = [_event("ADDED", self._show.one(obj)) for obj in chosen]
         if self._marked:
             lines.append(self._bookmark(revision, last_initial=True))
         return b"".join(lines)
@@ -131,7 +130,7 @@ class Events:
         for change in batch:
             kind = self._type(change)
             if kind is not None:
-                yield _event(kind, self._encoder.encode(change.obj))
+                yield _event(kind, self._show.one(change.obj))
 
     def _type(self, change: Change) -> str | None:
         """What a change is to this watcher: an object that no longer matches is gone, one that does now is new."""
@@ -151,8 +150,7 @@ class Events:
         meta: dict[str, object] = {"resourceVersion": str(revision)}
         if last_initial:
             meta["annotations"] = {"k8s.io/initial-events-end": "true"}
-        obj = {"kind": self._kind, "apiVersion": API_VERSION, "metadata": meta}
-        return _event("BOOKMARK", to_json(obj))
+        return _event("BOOKMARK", self._show.mark(meta))
 
 
 def _event(kind: str, obj: bytes) -> bytes:
