@@ -9,7 +9,7 @@ from api import health, metrics, stream
 from api.auth import routes as auth_routes
 from api.context import Context
 from api.docs import documented
-from api.errors import render, translate
+from api.errors import render, speaks_kube, translate
 from api.kube.routes import PATHS as KUBE
 from api.routing import Path, routes
 from api.v1.routes import PATHS as FLAT
@@ -51,8 +51,7 @@ def paths(context: Context) -> tuple[Path, ...]:
 
 async def _refused(request: Request, error: Exception) -> Response:
     """What the router itself refuses: an unknown path."""
-    kube = request.scope["path"].startswith("/apis")
-    return render(translate(error, kube=kube), request.scope)
+    return render(translate(error, kube=speaks_kube(request.scope["path"])), request.scope)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

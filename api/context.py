@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from api.stopping import Stopping
 from api.traffic import Traffic
 from controller.contacts import Contacts
+from controller.nodelog import NodeLog
 from controller.runtime.clock import Clock
 from controller.settings import Settings
 from controller.store.base import Store
@@ -24,6 +25,7 @@ class Context:
     store: Store
     clock: Clock
     contacts: Contacts
+    node_log: NodeLog
     metrics: "Metrics"
     broadcaster: "Broadcaster"
     controllers: "Controllers"

@@ -1,8 +1,8 @@
 """Errors that a client is told, in one shape for each face (contract B-10).
 
 Handlers raise `APIError`, or let an error of admission, of the store or of validation pass: `translate` knows them
-all. `render` shapes it: `{"error": …, "request_id"}` under the document's paths, a Kubernetes `Status` under
-`/apis`. Nothing of the server's insides ever gets into a message.
+all. `render` shapes it: `{"error": …, "request_id"}` under the document's paths, a Kubernetes `Status` where
+Kubernetes' clients look. Nothing of the server's insides ever gets into a message.
 """
 
 from collections.abc import Mapping, MutableMapping
@@ -117,9 +117,14 @@ def translate(error: Exception, *, kube: bool = False) -> APIError:
     return APIError(500, "InternalError", "the server failed at this request; its log says why")
 
 
+def speaks_kube(path: str) -> bool:
+    """Whether a path is Kubernetes' own: `/api/v1` is the document's, but for what Kubernetes has there as well."""
+    return path.startswith(("/apis", "/api/v1/events", "/api/v1/namespaces"))
+
+
 def render(error: APIError, scope: Scope) -> Response:
     """The response to a request that failed."""
-    shape = _status if str(scope.get("path", "")).startswith("/apis") else _flat_error
+    shape = _status if speaks_kube(str(scope.get("path", ""))) else _flat_error
     headers = {"Cache-Control": "no-store", **error.headers}
     body = to_json(shape(error, request_id(scope)))
     return Response(body, error.status, headers=headers, media_type="application/json")

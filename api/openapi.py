@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from api import schema_rules as rules
+from api.errors import speaks_kube
 from api.parameters import Parameter
 from api.routing import SHORT_ID, Operation, Path, Reply
 from controller.resources.types import COMMAND_ID, NODE_ID
@@ -137,7 +138,7 @@ def _path_parameter(template: str, name: str) -> Schema:
 
 
 def _operation(path: Path, method: str, operation: Operation, models: _Models, *, auth: bool) -> Schema:
-    error = {"$ref": _REF.format(model="Status" if path.template.startswith("/apis") else "Error")}
+    error = {"$ref": _REF.format(model="Status" if speaks_kube(path.template) else "Error")}
     described: Schema = {
         "operationId": _operation_id(method, path.template),
         "summary": operation.summary,
@@ -216,7 +217,7 @@ def _errors(path: Path, operation: Operation, error: Schema) -> Schema:
         statuses.append(412)
     if any(p.name == "continue" for p in operation.parameters):
         statuses.append(410)
-    if path.template.startswith("/apis") and operation.body is not None:
+    if speaks_kube(path.template) and operation.body is not None:
         statuses.append(422)
     content = {"application/json": {"schema": error}}
     errors = {str(s): {"description": HTTPStatus(s).phrase, "content": content} for s in sorted({*statuses, 405})}

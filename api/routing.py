@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from api.auth.principal import Principal, Role
-from api.errors import KNOWN, APIError, forbidden, render, translate
+from api.errors import KNOWN, APIError, forbidden, render, speaks_kube, translate
 from api.parameters import PARSED, Parameter, parse
 
 __all__ = ["MAX_BODY", "Operation", "Parameter", "Path", "Reply", "principal_of", "routes"]
@@ -82,8 +82,9 @@ def principal_of(scope: Scope) -> Principal:
 
 def _route(path: Path) -> Route:
     route = Route(path.template, Endpoint(path))
-    if path.template != "/":
-        route.path_regex = re.compile(route.path_regex.pattern.removesuffix("$") + "/?$")
+    slash = "" if path.template == "/" else "/?"
+    # Not `$`, which also matches before a line break at the end: a path with one is another path.
+    route.path_regex = re.compile(route.path_regex.pattern.removesuffix("$") + slash + r"\Z")
     return route
 
 
@@ -106,7 +107,7 @@ class Endpoint:
         try:
             response = await self._respond(Request(scope, _bounded(scope, receive), send))
         except KNOWN as error:
-            response = render(translate(error, kube=scope["path"].startswith("/apis")), scope)
+            response = render(translate(error, kube=speaks_kube(scope["path"])), scope)
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:

@@ -36,6 +36,7 @@ from controller.controllers import Controllers, Parts
 from controller.duration import SECOND
 from controller.installed import Installed
 from controller.metrics import Metrics
+from controller.nodelog import NodeLog
 from controller.runtime import failpoint
 from controller.runtime.clock import SystemClock
 from controller.settings import Settings
@@ -93,6 +94,7 @@ async def _build(
     settings: Settings, source: Path | None, local_ports: frozenset[int], stack: AsyncExitStack
 ) -> Context:
     clock, contacts, metrics, traffic = SystemClock(), Contacts(), Metrics(), Traffic()
+    node_log = NodeLog(clock)
     stopping = Stopping()
     fail_here = failpoint.from_environment(os.environ)
     store = await _open(settings, source, clock, fail_here)
@@ -105,6 +107,7 @@ async def _build(
             settings=settings,
             clock=clock,
             contacts=contacts,
+            node_log=node_log,
             metrics=metrics,
             transports=installed,
             known_hosts=installed.known_hosts,
@@ -121,6 +124,7 @@ async def _build(
         store=store,
         clock=clock,
         contacts=contacts,
+        node_log=node_log,
         metrics=metrics,
         broadcaster=broadcaster,
         controllers=controllers,

@@ -17,6 +17,7 @@ from controller.janitor import PAUSE as JANITOR_PAUSE
 from controller.janitor import Janitor
 from controller.lanes import Lanes
 from controller.metrics import Metrics
+from controller.nodelog import NodeLog
 from controller.observations import Observations
 from controller.prober import Prober
 from controller.reconcilers.command import CommandReconciler
@@ -51,6 +52,7 @@ class Parts:
     settings: Settings
     clock: Clock
     contacts: Contacts
+    node_log: NodeLog
     metrics: Metrics
     transports: Callable[[str], Transport]
     known_hosts: KnownHosts
@@ -195,7 +197,9 @@ class Controllers:
 
     def _heard_node(self, node: Node, *, there: bool) -> None:
         self._nodes.queue.add(node.name)
-        if not there:
+        if there:
+            self._parts.node_log.heard(node)
+        else:
             self._forget(node)
         if not there or node.status.observed_generation != node.metadata.generation:
             self._wake_commands(node.name)
@@ -236,6 +240,7 @@ class Controllers:
     def _forget(self, node: Node) -> None:
         self._parts.contacts.forget(node.uid)
         self._observations.forget(node.uid)
+        self._parts.node_log.forget(node.uid)
         self._dispatcher.forget(node.uid)
 
     # -- rounds of the small loops ---------------------------------------------------------------------------------

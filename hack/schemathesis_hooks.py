@@ -70,7 +70,7 @@ def _renames_a_service(body: Any) -> bool:
 
 def _names_another(body: Any, path: Any) -> bool:
     """Whether the body is for another object than the path."""
-    if not isinstance(body, dict) or not isinstance(path, dict):
+    if not isinstance(body, dict) or not isinstance(path, dict) or "namespace" in path:
         return False
     metadata = body.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None

@@ -9,6 +9,7 @@ from api.kube.apply import APPLY_PATCH
 from api.kube.discovery import own_group
 from api.kube.document_routes import document_paths
 from api.kube.encoding import encode_object
+from api.kube.events import routes as events
 from api.kube.handlers import Handlers
 from api.kube.kinds import COMMANDS, NODES, Served
 from api.kube.openapi import OpenAPI
@@ -106,4 +107,4 @@ def _paths() -> Iterator[Path]:
     yield from document_paths((own_group(kinds),), OpenAPI(kinds, lambda: PATHS))
 
 
-PATHS: Final = tuple(_paths())
+PATHS: Final = (*_paths(), *events.PATHS)

@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 PAUSE = 10.0
 BITE = 200
 BITES = 100
+EVENTS_KEPT = timedelta(hours=1)
+MOST_EVENTS = 5_000
 
 
 class Retention:
@@ -43,7 +45,8 @@ class Retention:
         now = self._clock.now()
         commands = self._due(now)
         ids = [r for r in self._store.list("Reservation").items if expired(r, now, self._reserve)]
-        removed = await self._each(self._remove, commands) + await self._each(self._try_delete, ids)
+        removed = await self._each(self._remove, commands)
+        removed += await self._each(self._try_delete, [*ids, *self._passed(now)])
         if commands:
             log.info("commands removed", count=min(len(commands), BITE * BITES))
         return removed
@@ -65,6 +68,12 @@ class Retention:
         surplus = max(0, len(ended) - self._most) if self._most else 0
         old = sum(1 for c in ended if c.status.finished is not None and now - c.status.finished >= self._keep)
         return ended[: max(surplus, old, self._before_the_output_kept(ended))]
+
+    def _passed(self, now: datetime) -> Sequence[Resource]:
+        """Events that others reported: of the last hour, and not too many."""
+        events = sorted(self._store.list("Event").items, key=lambda event: _created(event, now))
+        old = sum(1 for event in events if now - _created(event, now) >= EVENTS_KEPT)
+        return events[: max(old, len(events) - MOST_EVENTS, 0)]
 
     def _before_the_output_kept(self, ended: Sequence[Command]) -> int:
         """How many of the oldest have to go, so that the output of the others fits. The newest always stays."""
@@ -91,3 +100,7 @@ class Retention:
             )
         except (Conflict, NotFound):
             return
+
+
+def _created(obj: Resource, now: datetime) -> datetime:
+    return obj.metadata.creation_timestamp or now

@@ -44,6 +44,7 @@ KINDS: Final[dict[str, Kind]] = {
         Kind(name="Counter", model=Record, name_pattern=_ANY),
         Kind(name="Reservation", model=Record, name_pattern=_ANY),
         Kind(name="TokenRevocation", model=Record, name_pattern=_ANY),
+        Kind(name="Event", model=Record, name_pattern=_ANY),
     )
 }
 

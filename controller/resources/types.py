@@ -47,8 +47,8 @@ def _aware(at: datetime) -> datetime:
         raise ValueError("a time needs a zone: write it like 2026-01-13T18:17:00Z")
     try:
         return at.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("the time is outside the years 1 to 9999") from None
+    except OverflowError:  # by some hours before the year 1, or after 9999
+        return (datetime.min if at.year == 1 else datetime.max).replace(tzinfo=UTC)
 
 
 def _duration(value: Any, info: ValidationInfo) -> Any:

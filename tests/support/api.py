@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.context import Context
 from controller.contacts import Contacts
 from controller.metrics import Metrics
+from controller.nodelog import NodeLog
 from controller.runtime.clock import SystemClock
 from controller.settings import Settings
 from controller.store.open import open_store
@@ -45,6 +46,7 @@ async def make_context(clock: StillClock | SystemClock | None = None, **sections
         store=store,
         clock=clock,
         contacts=Contacts(),
+        node_log=NodeLog(clock),
         metrics=Metrics(),
         broadcaster=cast("Any", None),
         controllers=cast("Any", None),

@@ -14,6 +14,7 @@ from api.context import Context
 from controller.announce import announce
 from controller.contacts import Contacts
 from controller.metrics import Metrics
+from controller.nodelog import NodeLog
 from controller.outcome import ended
 from controller.resources.command import Command, CommandPhase
 from controller.runtime.clock import SystemClock
@@ -106,6 +107,7 @@ async def running(settings: Settings | None = None) -> AsyncIterator[API]:
         store=store,
         clock=clock,
         contacts=Contacts(),
+        node_log=NodeLog(clock),
         metrics=Metrics(),
         broadcaster=cast("Any", None),
         controllers=cast("Any", None),

@@ -22,6 +22,7 @@ from api.traffic import Traffic
 from controller.announce import announce
 from controller.contacts import Contacts
 from controller.metrics import Metrics
+from controller.nodelog import NodeLog
 from controller.resources.meta import ObjectMeta
 from controller.resources.node import Node, NodeSpec
 from controller.runtime.clock import SystemClock
@@ -138,6 +139,7 @@ async def _serve(sections: Mapping[str, Mapping[str, Any]], started: list[Live],
         store=store,
         clock=clock,
         contacts=contacts,
+        node_log=NodeLog(clock),
         metrics=Metrics(),
         broadcaster=broadcaster,
         controllers=cast("Any", loops),

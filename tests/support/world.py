@@ -12,6 +12,7 @@ from controller.announce import announce
 from controller.contacts import Contacts
 from controller.controllers import Controllers, Parts
 from controller.metrics import Metrics
+from controller.nodelog import NodeLog
 from controller.resources.command import Command, CommandParams, CommandSpec
 from controller.resources.meta import ObjectMeta
 from controller.resources.node import Node, NodeSpec, TransportSpec
@@ -50,6 +51,7 @@ class World:
                 settings=settings,
                 clock=self.clock,
                 contacts=self.contacts,
+                node_log=NodeLog(self.clock),
                 metrics=self.metrics,
                 transports=self._transport,
                 known_hosts=lambda address, port: (),

@@ -140,3 +140,11 @@ async def test_an_answer_is_json_whatever_was_stored(api: API) -> None:
     assert (await api.client.post("/api/v1/nodes", json=wild)).status_code == 200
     told = json.loads((await api.client.get("/api/v1/nodes/n")).text)
     assert (told["name"], told["capabilities"]) == (wild["name"], wild["capabilities"])
+
+
+async def test_a_line_break_at_the_end_makes_another_path(api: API) -> None:
+    """B-9: only a slash there is nothing."""
+    await api.node()
+    assert (await api.client.get("/api/v1/nodes/")).status_code == 200
+    for path in ("/api/v1/nodes%0A", "/api/v1/nodes/%0A", "/api/v1/nodes/node-1%0A", "/health%0A", "/%0A"):
+        assert (await api.client.get(path)).status_code == 404, path
