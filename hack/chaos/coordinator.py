@@ -24,6 +24,8 @@ FAILPOINTS = {
     "store.after-commit": 20,
 }
 """Where a server may be told to die, and at which passage at the latest."""
+DOOMED = 0.6
+"""The share of servers that are told to die at a failpoint."""
 PATIENCE = 8.0
 """Seconds for a failpoint to be passed; a server that lives longer is not waited for."""
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
@@ -75,7 +77,7 @@ class Coordinator:
 
     def _launch(self) -> None:
         self._killing = False
-        self._failpoint = self._draw() if self.doomed and self._rng.random() < 0.5 else ""
+        self._failpoint = self._draw() if self.doomed and self._rng.random() < DOOMED else ""
         passage = self._rng.randint(1, FAILPOINTS.get(self._failpoint, 1))
         self.server.environment["VENDETTA_FAILPOINT"] = f"{self._failpoint}:{passage}" if self._failpoint else ""
         self._doom_ends = time.monotonic() + PATIENCE if self._failpoint else 0.0

@@ -75,7 +75,7 @@ async def delay(world: World) -> None:
 
 
 async def kill_on_node(world: World) -> None:
-    """SIGKILL one process of the resident runner: runner, supervisor, reaper, pump or the command itself."""
+    """SIGKILL one process of the resident runner: runner, supervisor, reaper, ticker, pump or the command."""
     machine = world.machine()
     parts = {role: pids for role, pids in _anatomy(machine, but=world.bystanders).items() if pids}
     if parts:
@@ -104,7 +104,7 @@ def _anatomy(machine: Machine, *, but: set[int]) -> dict[str, list[int]]:
 def _role(pid: int, supervisors: list[int]) -> str:
     above = processes.parent(pid)
     if processes.arguments(pid)[-1:] == ["reap"]:
-        return "reaper"
+        return "ticker" if processes.arguments(above)[-1:] == ["reap"] else "reaper"
     if above in supervisors or processes.name_of(pid) == "dd":
         return "pump"
     from_sshd = processes.name_of(above).startswith("sshd") and not processes.name_of(pid).startswith("sshd")

@@ -22,6 +22,8 @@ INIT = (
 )
 """Pid 1 does nothing and ignores its children, which makes the kernel bury them."""
 DISK_MEGABYTES = 96
+PATIENCE = 20
+"""Seconds for what was killed to be gone."""
 
 
 class Machine(SshdNode):
@@ -59,7 +61,7 @@ class Machine(SshdNode):
         if self._power is None or self._power.stdout is None:
             return
         processes.kill([self._init])
-        self._power.wait()
+        self._power.wait(PATIENCE)
         self._power.stdout.close()
         self._power = None
         self.stop()
@@ -82,9 +84,12 @@ class Machine(SshdNode):
         return [pid for pid in super().session_pids() if pid not in listeners]
 
     def stop(self) -> None:
-        """End sshd, all of it: killing the nsenter around it would not."""
+        """End sshd, all of it. The nsenter around it must live on to bury it: else no power could go off."""
+        if self.process is None:
+            return
         processes.kill([*self.session_pids(), *self._listeners()])
-        super().stop()
+        self.process.wait(PATIENCE)
+        self.process = None
 
     def _listeners(self) -> Sequence[int]:
         if self.process is None:

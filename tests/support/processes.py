@@ -31,6 +31,13 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def started(pid: int) -> str:
+    """When the process began, in ticks since boot; empty once it is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+    return ""
+
+
 def name_of(pid: int) -> str:
     """The process's short name, empty once it is gone."""
     with suppress(OSError):

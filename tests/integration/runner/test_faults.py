@@ -39,11 +39,6 @@ def reapers(node: Any) -> list[int]:
     return [pid for pid, args in node.processes().items() if args.strip().endswith(" reap")]
 
 
-def start_of(pid: int) -> str:
-    """When a process began, in ticks since boot."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-
-
 def kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
@@ -130,7 +125,7 @@ async def test_a_run_that_is_journaled_but_not_yet_claimed_is_adopted(
     await until(lambda: not (node.directory / "J.0123456789abcdef.0").exists())
     victim = subprocess.Popen(["sleep", "60"], start_new_session=True)
     now = round(time.clock_gettime(time.CLOCK_BOOTTIME) * 100)
-    identity = f"{victim.pid} {start_of(victim.pid)} 0 0"
+    identity = f"{victim.pid} {processes.started(victim.pid)} 0 0"
     line = f"c 0123456789abcdef {request.digest} {first.info.boot_id} {identity} {now} 100 100 ."
     (node.directory / f"{request.run}.l").write_text(f"\n{line}\n")
     await until(lambda: victim.poll() is not None, 8)
