@@ -26,7 +26,7 @@ FAILPOINTS = {
 """Where a server may be told to die, and at which passage at the latest."""
 DOOMED = 0.6
 """The share of servers that are told to die at a failpoint."""
-PATIENCE = 8.0
+PATIENCE = 4.0
 """Seconds for a failpoint to be passed; a server that lives longer is not waited for."""
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 MEGABYTES = 256
