@@ -32,6 +32,11 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     # Warn and Ignore are there to let fields pass that the schema does not know.
     if query.get("fieldValidation") in ("Warn", "Ignore"):
         query["fieldValidation"] = "Strict"
+    # Which of these go together depends on the others.
+    if query.get("resourceVersionMatch") in ("NotOlderThan", "Exact"):
+        del query["resourceVersionMatch"]
+    if query.get("sendInitialEvents") in ("true", "1", "false", "0"):
+        del query["sendInitialEvents"]
     for name in ("watch", "follow"):
         if query.get(name) in ("true", "1"):
             query[name] = "0"

@@ -14,27 +14,29 @@ from api.kube.decoding import Decoded, decode
 from api.kube.deleting import options_of
 from api.kube.encoding import encode_object
 from api.kube.kinds import Change, Served, named
+from api.kube.listing import check_options, found, metadata_of
 from api.kube.negotiation import Form
 from api.kube.patches import JSON_PATCH, PATCHES, JSONPatch, MergePatch
 from api.kube.selection import Selection, selection_of
 from api.kube.showing import MANY, ONE, Showing, Whole, showing
+from api.kube.subject import NAME, about_objects
 from api.kube.watch import watch
-from api.messages import JSON, admission_of, caller_of, check_type, context_of, object_of
-from api.messages import warning as warning_header
-from api.parameters import flag, number, text
-from controller.admission import Admission, Caller, IdTaken, Unknown
+from api.messages import JSON, admission_of, caller_of, check_type, context_of, object_of, warning
+from api.parameters import flag, text
+from controller.admission import Admission, AdmissionError, Caller, IdTaken, Unknown
 from controller.resources.meta import GROUP, Resource
-from controller.store.base import Expired
 
 _LONGEST_MANAGER: Final = 128
+_MOST_WARNINGS: Final = 16
 
 
 class Handlers:
     """One kind's handlers."""
 
     def __init__(self, served: Served, encoder: Encoder) -> None:
-        self._served, self._encoder, self._whole = served, encoder, Latest()
+        self.served, self._encoder, self._whole = served, encoder, Latest()
 
+    @about_objects
     async def create(self, request: Request) -> Response:
         """201 with the object as stored; a command runs later (G-2)."""
         show = self._show(request)
@@ -42,24 +44,26 @@ class Handlers:
         obj = named(decoded.obj)
         if obj.metadata.resource_version:
             raise bad_request("metadata.resourceVersion must not be set on an object to be created")
-        created = await self._served.create(_admission(request), obj, _caller(request))
+        created = await self.served.create(_admission(request), obj, _caller(request))
         return _json(show.one(created), 201, _dropped(request, decoded))
 
+    @about_objects
     async def get(self, request: Request) -> Response:
         """The object."""
         name = request.path_params["name"]
-        found = await context_of(request).store.read(self._served.kind, name)
-        if found is None:
+        show, obj = self._show(request), await context_of(request).store.read(self.served.kind, name)
+        if obj is None:
             raise self._missing(name)
-        return _json(self._show(request).one(found))
+        return _json(show.one(obj))
 
+    @about_objects
     async def list(self, request: Request) -> Response:
         """The objects, or what changes about them with `watch`."""
-        selection = selection_of(request)
+        check_options(request)
+        selection = selection_of(request, self.served)
         context = context_of(request)
         if flag(request, "watch"):
-            return await watch(request, self._served.kind, selection, self._show(request))
-        _check_revision(request, context.store.revision())
+            return await watch(request, self.served.kind, selection, self._show(request))
         show = self._show(request, MANY)
         if request.scope["query_string"] or not isinstance(show, Whole):
             return _json(self._list(request, selection, show))
@@ -67,18 +71,10 @@ class Handlers:
         return _json(self._whole.get(key, lambda: self._list(request, selection, show)))
 
     def _list(self, request: Request, selection: Selection, show: Showing) -> bytes:
-        page = context_of(request).store.list(
-            self._served.kind,
-            selector=selection.labels,
-            limit=number(request, "limit"),
-            cursor=text(request, "continue"),
-        )
-        items = [obj for obj in page.items if selection.has_name(obj)]
-        meta: dict[str, Any] = {"resourceVersion": str(page.revision)}
-        if page.next is not None:
-            meta |= {"continue": page.next, "remainingItemCount": page.remaining}
-        return show.many(meta, items)
+        page = found(request, self.served.kind, selection)
+        return show.many(metadata_of(page, selection), page.items)
 
+    @about_objects
     async def replace(self, request: Request) -> Response:
         """Replace the object's wish; with a resourceVersion only that version (409)."""
         decoded = await self._decode(request)
@@ -90,6 +86,7 @@ class Handlers:
 
         return await self._update(request, change, asked.metadata.resource_version, _dropped(request, decoded))
 
+    @about_objects
     async def patch(self, request: Request) -> Response:
         """Change by JSON merge patch (RFC 7396), JSON patch (RFC 6902) or server-side apply."""
         kind = check_type(request, PATCHES)
@@ -97,16 +94,17 @@ class Handlers:
         if kind == APPLY_PATCH:
             return await self._apply(request, body)
         patch = JSONPatch(body) if kind == JSON_PATCH else MergePatch(body)
-        strict = _strict(request)
+        strict, headers = _strict(request), dict[str, str]()
 
         def change(old: Resource) -> Resource:
             decoded: Decoded[Resource] = decode(
-                self._served.model, patch.on(from_json(encode_object(old))), strict=strict
+                self.served.model, patch.on(from_json(encode_object(old))), strict=strict
             )
             _check_identity(old, decoded.obj, request.path_params["name"])
+            headers.update(_dropped(request, decoded))
             return decoded.obj
 
-        return await self._update(request, change, patch.version, {})
+        return await self._update(request, change, patch.version, headers)
 
     async def _apply(self, request: Request, body: bytes) -> Response:
         """Server-side apply: 201 where there was nothing of that name."""
@@ -114,9 +112,9 @@ class Handlers:
         if not manager:
             raise bad_request("fieldManager is required for apply patches")
         application = Application(
-            model=self._served.model,
+            model=self.served.model,
             name=name,
-            body=wish_of(body, self._served.model, name),
+            body=wish_of(body, self.served.model, name),
             manager=manager,
             force=flag(request, "force"),
             strict=_strict(request),
@@ -132,48 +130,71 @@ class Handlers:
 
         try:
             if self._there(request) is None:
-                created = await self._served.create(_admission(request), change(None), caller)
+                created = await self.served.create(_admission(request), change(None), caller)
                 return _json(show.one(created), 201, headers)
         except IdTaken:
             if self._there(request) is None:
                 raise
         return await self._update(request, change, application.version, headers, caller)
 
+    @about_objects
     async def delete(self, request: Request) -> Response:
         """Remove the object: a Status that says so."""
         name, options = request.path_params["name"], await options_of(request)
         admission = admission_of(request).rehearsal() if options.dry_run else admission_of(request)
-        if (found := self._there(request)) is not None:
-            options.preconditions.check(found)
+        if (known := self._there(request)) is not None:
+            options.preconditions.check(known)
         try:
-            gone = await self._served.delete(admission, name, caller_of(request))
+            gone = await self.served.delete(admission, name, caller_of(request))
         except Unknown:
             raise self._missing(name) from None
-        details = {"name": name, "group": GROUP, "kind": self._served.plural, "uid": gone.uid}
+        details = {"name": name, "group": GROUP, "kind": self.served.plural, "uid": gone.uid}
         status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
         return _json(to_json(status))
+
+    @about_objects
+    async def delete_collection(self, request: Request) -> Response:
+        """Remove what is selected: the list of what is gone. What cannot go does not keep the rest."""
+        show, options, caller = self._show(request, MANY), await options_of(request), caller_of(request)
+        admission = admission_of(request).rehearsal() if options.dry_run else admission_of(request)
+        check_options(request)
+        selection = selection_of(request, self.served)
+        page, gone, failed = found(request, self.served.kind, selection), list[Resource](), list[Exception]()
+        for obj in page.items:
+            try:
+                options.preconditions.check(obj)
+                gone.append(await self.served.delete(admission, obj.name, caller))
+            except Unknown:
+                continue
+            except (APIError, AdmissionError) as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
+        return _json(show.many(metadata_of(page, selection), gone))
 
     async def _decode(self, request: Request) -> Decoded[Any]:
         check_type(request, (JSON,))
         body = object_of(await request.body())
-        return decode(self._served.model, body, strict=_strict(request))
+        meta = body.get("metadata")
+        request.scope[NAME] = meta.get("name") or meta.get("generateName", "") if isinstance(meta, dict) else ""
+        return decode(self.served.model, body, strict=_strict(request))
 
     def _there(self, request: Request) -> Resource | None:
-        return context_of(request).store.get(self._served.kind, request.path_params["name"])
+        return context_of(request).store.get(self.served.kind, request.path_params["name"])
 
     async def _update(
         self, request: Request, change: Change, version: str, headers: dict[str, str], caller: Caller | None = None
     ) -> Response:
         name, show = request.path_params["name"], self._show(request)
         try:
-            stored = await self._served.update(_admission(request), name, change, caller or _caller(request), version)
+            stored = await self.served.update(_admission(request), name, change, caller or _caller(request), version)
         except Unknown:
             raise self._missing(name) from None
         return _json(show.one(stored), 200, headers)
 
     def _missing(self, name: str) -> APIError:
-        error = not_found(f"{self._served.plural}.{GROUP}", name[:128])
-        error.details = {"name": name[:128], "group": GROUP, "kind": self._served.plural}
+        error = not_found(f"{self.served.plural}.{GROUP}", name[:128])
+        error.details = {"name": name[:128], "group": GROUP, "kind": self.served.plural}
         return error
 
     def _show(self, request: Request, forms: tuple[Form, ...] = ONE) -> Showing:
@@ -182,7 +203,7 @@ class Handlers:
         An object that was only rehearsed must not be taken for the version that it was made from.
         """
         rehearsed = text(request, "dryRun") is not None
-        return showing(request, self._served.kind, encode_object if rehearsed else self._encoder.encode, forms)
+        return showing(request, self.served.kind, encode_object if rehearsed else self._encoder.encode, forms)
 
 
 def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -207,10 +228,11 @@ def _strict(request: Request) -> bool:
 
 
 def _dropped(request: Request, decoded: Decoded[Any]) -> dict[str, str]:
-    """The warning about unknown fields, where the client wants one."""
+    """A warning about each unknown field, where the client wants them."""
     if not decoded.dropped or text(request, "fieldValidation") != "Warn":
         return {}
-    return warning_header(", ".join(f'unknown field "{name}"' for name in decoded.dropped))
+    told = [warning(f'unknown field "{name}"')["Warning"] for name in decoded.dropped[:_MOST_WARNINGS]]
+    return {"Warning": ", ".join(told)}
 
 
 def _check_identity(old: Resource, asked: Resource, name: str) -> None:
@@ -218,10 +240,3 @@ def _check_identity(old: Resource, asked: Resource, name: str) -> None:
         raise bad_request("metadata.name is not the name in the path")
     if asked.metadata.uid not in {"", old.uid}:
         raise conflict("the object's uid is another: it was removed and created again")
-
-
-def _check_revision(request: Request, newest: int) -> None:
-    """A revision that does not exist (any more): the store began anew, so the client must, too."""
-    wanted = text(request, "resourceVersion")
-    if wanted is not None and int(wanted) > newest:
-        raise Expired(f"revision {wanted} is not there: list again")

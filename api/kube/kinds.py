@@ -1,8 +1,8 @@
 """How each kind is created, changed and removed: the Kubernetes face's way into admission."""
 
 import secrets
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from controller.admission import Admission, Caller
@@ -33,7 +33,9 @@ class Served:
     update: Callable[[Admission, str, Change, Caller, str], Awaitable[Resource]]
     delete: Callable[[Admission, str, Caller], Awaitable[Resource]]
     get: Callable[[Admission, str], Resource]
-    verbs: tuple[str, ...] = ("create", "delete", "get", "list", "patch", "update", "watch")
+    verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+    fields: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)
+    """What field selectors there are besides metadata.name."""
 
     @property
     def kind(self) -> str:
@@ -92,6 +94,7 @@ NODES: Final = Served(
     update=_update_node,
     delete=_delete_node,
     get=lambda admission, name: admission.nodes.get(name),
+    fields={"status.phase": lambda node: node.status.phase},
 )
 COMMANDS: Final = Served(
     model=Command,
@@ -102,4 +105,5 @@ COMMANDS: Final = Served(
     update=_update_command,
     delete=_delete_command,
     get=lambda admission, name: admission.commands.get(name),
+    fields={"spec.node": lambda command: command.spec.node, "status.phase": lambda command: command.status.phase},
 )

@@ -4,7 +4,7 @@ from typing import Final
 
 from api.parameters import BOOLEAN, SELECTOR, Parameter
 
-_VERSION: Final = {"type": "string", "pattern": "^[0-9]{1,18}$"}
+_VERSION: Final = {"type": "string", "pattern": "^[0-9]{0,18}$"}
 _TEXT: Final = {"type": "string", "maxLength": 4096, "pattern": r"^[^\u0000]*$"}
 
 COMMON: Final = (
@@ -38,8 +38,7 @@ WRITING: Final = (
     ),
 )
 FORCE: Final = Parameter(name="force", description="Apply: take fields from their owners.", schema=BOOLEAN)
-LISTING: Final = (
-    *READING,
+SELECTING: Final = (
     Parameter(
         name="labelSelector",
         description="Kubernetes' label selector.",
@@ -48,8 +47,9 @@ LISTING: Final = (
     ),
     Parameter(
         name="fieldSelector",
-        description="`metadata.name=NAME` is the one there is.",
-        schema={"type": "string", "pattern": r"^metadata\.name==?[A-Za-z0-9][A-Za-z0-9._-]*$"},
+        description="By metadata.name and status.phase, of commands by spec.node, too; with `=`, `==` or `!=`.",
+        schema={"type": "string", "pattern": r"^(?:metadata\.name==?[A-Za-z0-9][A-Za-z0-9._-]*)?$"},
+        usual=True,
     ),
     Parameter(
         name="limit", description="At most so many.", schema={"type": "integer", "minimum": 0, "maximum": 10**9}
@@ -58,12 +58,17 @@ LISTING: Final = (
     Parameter(name="resourceVersion", description="Watch from here; a list is never older.", schema=_VERSION),
     Parameter(
         name="resourceVersionMatch",
-        description="Accepted: lists are always the newest.",
+        description="Whether a list may be newer (NotOlderThan) or must not be (Exact).",
         schema={"type": "string", "enum": ["NotOlderThan", "Exact"]},
     ),
+    Parameter(name="sendInitialEvents", description="Whether a watch begins with what is there.", schema=BOOLEAN),
+)
+"""Of requests about several objects."""
+LISTING: Final = (
+    *READING,
+    *SELECTING,
     Parameter(name="watch", description="Stream what changes instead.", schema=BOOLEAN),
     Parameter(name="allowWatchBookmarks", description="Tell the revision now and then.", schema=BOOLEAN),
-    Parameter(name="sendInitialEvents", description="Begin with everything that is there.", schema=BOOLEAN),
     Parameter(
         name="timeoutSeconds",
         description="End the stream after so long.",

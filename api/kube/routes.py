@@ -13,7 +13,7 @@ from api.kube.events import routes as events
 from api.kube.handlers import Handlers
 from api.kube.kinds import COMMANDS, NODES, Served
 from api.kube.openapi import OpenAPI
-from api.kube.parameters import DELETING, FORCE, LISTING, READING, WRITING
+from api.kube.parameters import DELETING, FORCE, LISTING, READING, SELECTING, WRITING
 from api.kube.patches import JSON_PATCH
 from api.kube.schemas import (
     apply_schema,
@@ -52,6 +52,13 @@ def _collection(served: Served, handlers: Handlers) -> Path:
                 body_rule=creation_rule(named=served.plural == "nodes"),
                 parameters=WRITING,
                 responses={201: created},
+            ),
+            "DELETE": Operation(
+                handler=handlers.delete_collection,
+                summary=f"Delete {served.plural}",
+                role=Role.OPERATOR,
+                parameters=(*DELETING, *SELECTING),
+                responses={200: ("What is gone.", list_schema(served.model), JSON)},
             ),
         },
     )

@@ -39,6 +39,8 @@ async def watch(request: Request, kind: str, selection: Selection, show: Showing
         async with context.store.watch(frozenset({kind}), since=since):
             pass
     marked = flag(request, "sendInitialEvents")
+    if since is None and not marked and text(request, "sendInitialEvents") is not None:
+        since = context.store.revision()
     events = Events(
         context=context,
         principal=principal_of(request.scope),
@@ -91,7 +93,7 @@ class Events:
     def _present(self, revision: int) -> bytes:
         """Everything selected, as additions."""
         objects = self._context.store.list(self._kind, selector=self._selection.labels).items
-        chosen = [obj for obj in objects if self._selection.has_name(obj)]
+        chosen = [obj for obj in objects if self._selection.has_fields(obj)]
         self._told.update((obj.name, True) for obj in chosen)
         lines = [_event("ADDED", self._show.one(obj)) for obj in chosen]
         if self._marked:

@@ -139,7 +139,8 @@ async def test_typos_are_told(api: API) -> None:
     url, typo = f"{ROOT}/nodes", node(adress="x", transport={"type": "ssh", "usr": "me"})
     strict = await api.client.post(url, json=typo)
     assert strict.status_code == 400
-    assert strict.json()["message"].startswith('strict decoding error: unknown field "spec.')
+    told = 'Node in version "v1" cannot be handled as a Node: strict decoding error: unknown field "spec.'
+    assert strict.json()["message"].startswith(told)
     fields = {cause["field"] for cause in strict.json()["details"]["causes"]}
     assert fields == {"spec.adress", "spec.transport.usr"}
     warned = await api.client.post(f"{url}?fieldValidation=Warn", json=typo)
