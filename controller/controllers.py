@@ -8,6 +8,7 @@ from functools import cache, partial
 
 import structlog
 
+from controller.admission import Admission
 from controller.contacts import Contacts
 from controller.dispatch import Dispatcher
 from controller.duration import SECOND
@@ -21,6 +22,8 @@ from controller.nodelog import NodeLog
 from controller.observations import Observations
 from controller.prober import Prober
 from controller.reconcilers.command import CommandReconciler
+from controller.reconcilers.garbage import PAUSE as GARBAGE_PAUSE
+from controller.reconcilers.garbage import Garbage
 from controller.reconcilers.node import NodeReconciler
 from controller.reconcilers.retention import PAUSE as RETENTION_PAUSE
 from controller.reconcilers.retention import Retention
@@ -93,6 +96,9 @@ class Controllers:
         self._dispatcher.on_mismatch = lambda uid, error: self._observations.of(uid).mismatch(error)
         self._janitor = Janitor(store, self._dispatcher)
         self._retention = Retention(store, clock, settings.retention)
+        self._garbage = Garbage(
+            Admission(store=store, clock=clock, contacts=parts.contacts, node_timeout=settings.registry.node_timeout)
+        )
         self._supervisor = Supervisor(clock, self._progress)
         self._nodes = self._pool("Node", self._node_reconciler(node_timeout))
         self._commands = self._pool("Command", self._command_reconciler(node_timeout))
@@ -111,6 +117,7 @@ class Controllers:
         start("resync", self._resync, limit=self._interval + 60)
         start("retention", self._retain)
         start("janitor", self._clean)
+        start("garbage", self._collect)
 
     async def aclose(self) -> None:
         """Stop intake, let the workers finish within a limit, then close the connections. Runs go on."""
@@ -185,6 +192,7 @@ class Controllers:
     # -- what wakes whom -------------------------------------------------------------------------------------------
 
     def _heard(self, obj: Resource, there: bool) -> None:  # noqa: FBT001 - the informer's listener
+        self._garbage.heard(obj, there=there)
         match obj:
             case Node():
                 self._heard_node(obj, there=there)
@@ -254,6 +262,10 @@ class Controllers:
     async def _retain(self) -> None:
         await asyncio.sleep(RETENTION_PAUSE)
         await self._retention.sweep()
+
+    async def _collect(self) -> None:
+        await asyncio.sleep(GARBAGE_PAUSE)
+        await self._garbage.sweep()
 
     async def _clean(self) -> None:
         await asyncio.sleep(JANITOR_PAUSE)

@@ -11,7 +11,7 @@ from api.encoding import Encoder, Latest
 from api.errors import APIError, bad_request, conflict, not_found
 from api.kube.apply import APPLY_PATCH, Application, wish_of
 from api.kube.decoding import Decoded, decode
-from api.kube.deleting import options_of
+from api.kube.deleting import options_of, orphan
 from api.kube.encoding import encode_object
 from api.kube.kinds import Change, Served, named
 from api.kube.listing import check_options, found, metadata_of
@@ -139,15 +139,19 @@ class Handlers:
 
     @about_objects
     async def delete(self, request: Request) -> Response:
-        """Remove the object: a Status that says so."""
+        """Remove the object: a Status that says so; the object itself where finalizers still hold it back."""
         name, options = request.path_params["name"], await options_of(request)
         admission = admission_of(request).rehearsal() if options.dry_run else admission_of(request)
         if (known := self._there(request)) is not None:
             options.preconditions.check(known)
+            if options.orphans:
+                await orphan(context_of(request), admission, known, _caller(request))
         try:
             gone = await self.served.delete(admission, name, caller_of(request))
         except Unknown:
             raise self._missing(name) from None
+        if gone.metadata.finalizers:
+            return _json(self._show(request).one(gone))
         details = {"name": name, "group": GROUP, "kind": self.served.plural, "uid": gone.uid}
         status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
         return _json(to_json(status))

@@ -65,16 +65,7 @@ async def _delete_node(admission: Admission, name: str, caller: Caller) -> Resou
 
 
 async def _create_command(admission: Admission, command: Command, caller: Caller) -> Resource:
-    meta = command.metadata
-    return await admission.commands.create(
-        command.spec,
-        caller,
-        name=meta.name,
-        labels=meta.labels,
-        annotations=meta.annotations,
-        managed_fields=meta.managed_fields,
-        again=False,
-    )
+    return await admission.commands.create(command.spec, caller, command.metadata, again=False)
 
 
 async def _update_command(admission: Admission, name: str, change: Change, caller: Caller, version: str) -> Resource:

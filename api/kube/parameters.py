@@ -77,7 +77,11 @@ LISTING: Final = (
 )
 DELETING: Final = (
     *WRITING,
-    Parameter(name="propagationPolicy", description="Accepted, and ignored.", schema=_TEXT),
+    Parameter(
+        name="propagationPolicy",
+        description="What becomes of what belongs to the object: removed after it, or left alone (Orphan).",
+        schema={"type": "string", "enum": ["Background", "Foreground", "Orphan"]},
+    ),
     Parameter(
         name="gracePeriodSeconds",
         description="Accepted, and ignored.",

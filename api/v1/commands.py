@@ -18,7 +18,7 @@ from api.v1.listing import collect, listed, listing
 from api.waiting import until_ended
 from controller.duration import MICROSECOND, SECOND, parse_duration
 from controller.resources.command import Command, CommandParams
-from controller.resources.meta import Resource
+from controller.resources.meta import ObjectMeta, Resource
 from controller.resources.scheme import KINDS
 from controller.settings import Settings
 
@@ -30,9 +30,8 @@ async def send_command(request: Request) -> Response:
     """Accept a command and wait for its end, as long as C-5 says. A client that hangs up cancels nothing."""
     body = await read_body(request, CommandRequest)
     spec = command_spec(request.path_params["id"], body)
-    command = await admission_of(request).commands.create(
-        spec, caller_of(request), name=_own_id(request, body), labels=body.labels, annotations=body.metadata
-    )
+    meta = ObjectMeta(name=_own_id(request, body), labels=body.labels, annotations=body.metadata)
+    command = await admission_of(request).commands.create(spec, caller_of(request), meta)
     context = context_of(request)
     seconds = _wait_seconds(request, command.spec.params, context.settings)
     if seconds > 0 and not command.ended:

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from controller.admission.caller import Caller
+from controller.admission.deletion import marked, released
 from controller.admission.errors import Denied, IdTaken, Invalid, Problem, Refused, Stale, Unknown
 from controller.admission.ids import CommandIds
-from controller.admission.ownership import ManagedFields, begun, tracked
+from controller.admission.ownership import begun, tracked, wish_of
 from controller.admission.registry import Registry
 from controller.admission.results import Report, reported
 from controller.reservations import reserving
@@ -46,29 +47,27 @@ class Commands:
         self,
         spec: CommandSpec,
         caller: Caller,
+        meta: ObjectMeta = ObjectMeta(),  # noqa: B008 - frozen
         *,
-        name: str = "",
-        labels: Mapping[str, str] | None = None,
-        annotations: Mapping[str, str] | None = None,
-        managed_fields: ManagedFields = (),
         again: bool = True,
     ) -> Command:
-        """Accept a command. `name` is the caller's own id, which makes the request repeatable (C-8).
+        """Accept a command. Its name is the caller's own id, which makes the request repeatable (C-8).
 
         `again`: the same request under the same id answers with the command that is there; else IdTaken.
         Raises Unknown, Invalid, Denied, Refused, IdTaken.
         """
         if not caller.operator:
             raise Denied("sending commands needs the role operator")
+        name, asked = meta.name, meta.managed_fields
         _check(spec, name, caller)
-        meta = ObjectMeta(name=name, labels=dict(labels or {}), annotations=dict(annotations or {}))
+        meta = wish_of(ObjectMeta(name=name), meta)
         digest = digest_of(spec, meta) if name else ""
         if name and (known := self._taken(name, digest, again=again)):
             return known
         self._check_node(spec)
         status = CommandStatus(requested_by=caller.name, digest=digest, queued=self._clock.now())
         command = Command(metadata=meta, spec=spec, status=status)
-        command = begun(command, managed_fields, caller, self._clock.now())
+        command = begun(command, asked, caller, self._clock.now())
         return await self._create(command, again=again)
 
     async def cancel(self, name: str, caller: Caller) -> Command:
@@ -90,31 +89,36 @@ class Commands:
             new = _changed(old, asked)
             new = tracked(old, new, asked.metadata.managed_fields, caller, self._clock.now())
             try:
+                if released(new):
+                    return await self._remove(new)
                 return old if new == old else _command((await self._store.write(Update(obj=new)))[0])
-            except Conflict:
+            except (Conflict, AlreadyExists):
                 continue
             except NotFound:
                 raise Unknown("command", name) from None
         raise Refused(_BUSY)
 
     async def delete(self, name: str, caller: Caller) -> Command:
-        """Remove a command that has ended; its id stays taken (C-8)."""
+        """Remove a command that has ended; its id stays taken (C-8). One with finalizers is only marked for now."""
         if not caller.operator:
             raise Denied("removing commands needs the role operator")
         for _ in range(ATTEMPTS):
             command = self.get(name)
             if not command.ended:
                 raise Refused(f'command "{name}" has not ended: cancel it first')
-            meta = command.metadata
             try:
-                await self._store.write(
-                    Delete(kind="Command", name=name, version=meta.resource_version, uid=meta.uid),
-                    *reserving(command),
-                )
+                if command.metadata.finalizers:
+                    return _command((await self._store.write(Update(obj=marked(command, self._clock.now()))))[0])
+                return await self._remove(command)
             except (Conflict, NotFound, AlreadyExists):
                 continue
-            return command
         raise Refused(_BUSY)
+
+    async def _remove(self, command: Command) -> Command:
+        meta = command.metadata
+        delete = Delete(kind="Command", name=meta.name, version=meta.resource_version, uid=meta.uid)
+        await self._store.write(delete, *reserving(command))
+        return command
 
     async def report(self, name: str, report: Report, caller: Caller) -> Command:
         """Take a result that an agent reports by itself (C-13). Raises Unknown, Denied, NotReportable, Refused."""
@@ -207,8 +211,7 @@ def _cancelled(command: Command) -> Command:
 def _changed(old: Command, asked: Command) -> Command:
     """`old` with what a caller may change of it; cancelling what has ended changes nothing."""
     _check_immutable(old.spec, asked.spec)
-    taken = {"labels": asked.metadata.labels, "annotations": asked.metadata.annotations}
-    update: dict[str, object] = {"metadata": old.metadata.model_copy(update=taken)}
+    update: dict[str, object] = {"metadata": wish_of(old.metadata, asked.metadata)}
     if not old.ended:
         update["spec"] = asked.spec
     return old.model_copy(update=update)

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Final
 
 from controller.admission.caller import Caller
+from controller.admission.deletion import marked, released
 from controller.admission.errors import Denied, IdTaken, Invalid, Problem, Refused, Stale, Unknown
-from controller.admission.ownership import begun, tracked
+from controller.admission.ownership import begun, tracked, wish_of
 from controller.admission.phase import effective_phase, first_status, with_phase
 from controller.admission.registry import Registry
 from controller.admission.trust import trusting
@@ -79,6 +80,8 @@ class Nodes:
             _permit(old, new, caller)
             new = tracked(old, new, asked.metadata.managed_fields, caller, self._clock.now())
             try:
+                if released(new):
+                    return await self._remove(new)
                 return await self._store_change(old, new, self._last(old))
             except Conflict:
                 continue
@@ -87,20 +90,29 @@ class Nodes:
         raise Refused(_BUSY)
 
     async def delete(self, name: str, caller: Caller) -> Node:
-        """Remove the node; commands under way on it become unknown/NodeDeleted in the same write (B-7)."""
+        """Remove the node; commands under way on it become unknown/NodeDeleted in the same write (B-7).
+
+        One with finalizers is only marked for now.
+        """
         if not caller.admin:
             raise Denied("only an admin may remove a node")
         for _ in range(ATTEMPTS):
             node = self.get(name)
-            lost = self._under_way(name)
             try:
-                await self._store.write(Delete(kind="Node", name=name, uid=node.uid), *self._losses(lost[:BATCH]))
+                if node.metadata.finalizers:
+                    return _node((await self._store.write(Update(obj=marked(node, self._clock.now()))))[0])
+                return await self._remove(node)
             except (Conflict, NotFound):
                 continue
-            self._contacts.forget(node.uid)
-            await self._lose_rest(name, more=len(lost) > BATCH)
-            return node
         raise Refused(_BUSY)
+
+    async def _remove(self, node: Node) -> Node:
+        lost = self._under_way(node.name)
+        delete = Delete(kind="Node", name=node.name, uid=node.uid, version=node.metadata.resource_version)
+        await self._store.write(delete, *self._losses(lost[:BATCH]))
+        self._contacts.forget(node.uid)
+        await self._lose_rest(node.name, more=len(lost) > BATCH)
+        return node
 
     async def heartbeat(
         self,
@@ -218,13 +230,7 @@ def _node(obj: object) -> Node:
 
 def _wish(old: Node, asked: Node) -> Node:
     """`old` with the wish of `asked`: its spec, labels, annotations and finalizers; nothing else is a caller's."""
-    taken = {
-        "labels": asked.metadata.labels,
-        "annotations": asked.metadata.annotations,
-        "finalizers": asked.metadata.finalizers,
-        "owner_references": asked.metadata.owner_references,
-    }
-    return old.model_copy(update={"spec": asked.spec, "metadata": old.metadata.model_copy(update=taken)})
+    return old.model_copy(update={"spec": asked.spec, "metadata": wish_of(old.metadata, asked.metadata)})
 
 
 def _permit(old: Node, new: Node, caller: Caller) -> None:

@@ -1,12 +1,13 @@
-"""Keeping `metadata.managedFields` true, whoever writes, once somebody has applied an object on the server."""
+"""What of an object's metadata is a caller's, and keeping `metadata.managedFields` true, whoever writes."""
 
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from controller.admission.caller import Caller
+from controller.admission.deletion import check_finalizers
 from controller.admission.errors import Invalid, Problem
 from controller.ownership import BEFORE, UPDATE, Owner, leaves, owners_of, to_managed_fields, updated
-from controller.resources.meta import Resource
+from controller.resources.meta import ObjectMeta, Resource
 from controller.resources.types import rfc3339
 
 R = TypeVar("R", bound=Resource)
@@ -19,6 +20,12 @@ UNNAMED: Final = "vendetta"
 _MOST_PATHS: Final = 10_000
 RESET: Final[ManagedFields] = ({},)
 """What a client writes into managedFields to end the tracking (Kubernetes, "Clearing managedFields")."""
+
+
+def wish_of(old: ObjectMeta, asked: ObjectMeta) -> ObjectMeta:
+    """`old` with what is a caller's of the metadata. Raises Invalid."""
+    check_finalizers(old, asked)
+    return old.model_copy(update={name: getattr(asked, name) for name in _TRACKED})
 
 
 def tree_of(obj: Resource) -> dict[str, Any]:

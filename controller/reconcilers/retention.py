@@ -10,13 +10,14 @@ from typing import TypeVar
 
 import structlog
 
+from controller.admission.deletion import marked
 from controller.duration import SECOND
 from controller.reservations import expired, reserving
 from controller.resources.command import Command
 from controller.resources.meta import Resource
 from controller.runtime.clock import Clock
 from controller.settings import RetentionSettings
-from controller.store.base import AlreadyExists, Conflict, Delete, NotFound, Store
+from controller.store.base import AlreadyExists, Conflict, Delete, NotFound, Store, Update
 
 R = TypeVar("R", bound=Resource)
 
@@ -62,7 +63,10 @@ class Retention:
         ended = [
             c
             for c in self._store.list("Command").items
-            if isinstance(c, Command) and c.ended and c.status.finished is not None
+            if isinstance(c, Command)
+            and c.ended
+            and c.status.finished is not None
+            and c.metadata.deletion_timestamp is None
         ]
         ended.sort(key=lambda c: c.status.finished or now)
         surplus = max(0, len(ended) - self._most) if self._most else 0
@@ -85,11 +89,21 @@ class Retention:
         return 0
 
     async def _remove(self, command: Command) -> None:
+        """Remove it, or ask those who hold it back to let it go."""
+        if command.metadata.finalizers:
+            await self._mark(command)
+            return
         delete = Delete(kind="Command", name=command.name, version=command.metadata.resource_version)
         try:
             await self._store.write(delete, *reserving(command))
         except AlreadyExists:
             await self._try_delete(command)
+        except (Conflict, NotFound):
+            return
+
+    async def _mark(self, command: Command) -> None:
+        try:
+            await self._store.write(Update(obj=marked(command, self._clock.now())))
         except (Conflict, NotFound):
             return
 

@@ -77,7 +77,7 @@ class World:
     async def send(self, node: str = "n1", action: str = "true", *, name: str = "", **params: Any) -> Command:
         """Accept a command."""
         spec = CommandSpec(node=node, action=action, params=CommandParams(**params))
-        return await self.admission.commands.create(spec, ADMIN, name=name)
+        return await self.admission.commands.create(spec, ADMIN, ObjectMeta(name=name))
 
     def node(self, name: str = "n1") -> Node:
         """The node as stored."""
