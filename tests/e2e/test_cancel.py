@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support import processes
-from tests.support.nodes import Farm, Node, SshdNode, find_program
+from tests.support.nodes import Farm, SshdNode, find_program
 from tests.support.server import Server
 
 pytestmark = pytest.mark.sshd
@@ -21,11 +21,11 @@ ROUNDS = 40
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all."""
+    """One server for all. It runs few commands at a time on a node, so that some are cancelled while they wait."""
     made = Server(
         tmp_path_factory.mktemp("server"),
         registry={"health_check_interval": "1s"},
-        controller={"freeze_threshold": 1},
+        controller={"freeze_threshold": 1.0, "node_concurrency": 4},
     )
     yield made.start()
     made.close()
@@ -50,13 +50,6 @@ def cancel(server: Server, command_id: str) -> dict[str, Any]:
     return server.command(command_id)
 
 
-def runner_of(node: Node) -> int:
-    """The resident runner that serves the server's connection."""
-    assert node.process is not None
-    ours = set(processes.with_argument("vendetta"))
-    return next(pid for pid in processes.descendants(node.process.pid) if pid in ours)
-
-
 def wait_for(condition: Callable[[], object], seconds: float = 15) -> None:
     """Until it holds."""
     deadline = time.monotonic() + seconds
@@ -68,7 +61,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 15) -> None:
 def test_a_cancel_may_race_the_start_at_any_moment(server: Server, node: SshdNode) -> None:
     """C-9, C-12: at most one execution, nothing left of it, and `cancelled` unless the command was faster."""
     rng = random.Random(20261124)
-    mark = "4901.25"
+    mark = processes.mark(4901)
     sent: list[str] = []
     for i in range(ROUNDS):
         command = server.send("node-1", f"echo x >>$HOME/round-{i}; exec sleep {mark}", wait="0", grace="1s").json()
@@ -102,8 +95,8 @@ def test_before_it_is_sent_a_cancel_ends_it_at_once(server: Server, node: SshdNo
 @pytest.mark.parametrize("runner_dies", [False, True], ids=["the runner goes on", "the runner dies"])
 def test_after_it_was_sent_and_before_its_claim(server: Server, node: SshdNode, *, runner_dies: bool) -> None:
     """C-9: sent, not answered, cancelled. What arrived is ended; what did not arrive never starts."""
-    mark = "4902.25"
-    runner = runner_of(node)
+    mark = processes.mark(4902)
+    (runner,) = node.runner_pids()
     os.kill(runner, signal.SIGSTOP)
     command = server.send("node-1", f"echo x >>$HOME/ran; exec sleep {mark}", wait="0", grace="1s").json()
     wait_for(lambda: server.command(command["id"])["attempts"] == 1)
@@ -120,7 +113,7 @@ def test_after_it_was_sent_and_before_its_claim(server: Server, node: SshdNode, 
 
 def test_while_the_node_is_away_a_cancel_waits_and_says_so(server: Server, node: SshdNode) -> None:
     """C-7, C-12: running/Cancelling until the node is back; then the tree ends, and only then is it `cancelled`."""
-    mark = "4903.25"
+    mark = processes.mark(4903)
     command = server.send("node-1", f"trap '' TERM; sleep {mark} & sleep {mark}", wait="0", grace="1s").json()
     wait_for(lambda: len(processes.with_argument(mark)) == 2)
     server.until(command["id"], "running")
@@ -139,7 +132,7 @@ def test_while_the_node_is_away_a_cancel_waits_and_says_so(server: Server, node:
 
 def test_a_second_cancel_and_one_after_the_end_change_nothing(server: Server, node: SshdNode) -> None:
     """C-11: idempotent; an outcome stays what it is."""
-    command = server.send("node-1", "exec sleep 4904.25", wait="0", grace="1s").json()
+    command = server.send("node-1", "exec sleep 60", wait="0", grace="1s").json()
     server.until(command["id"], "running")
     for _ in range(3):
         cancel(server, command["id"])

@@ -14,7 +14,6 @@ import httpx2
 import pytest
 
 from tests.e2e.conftest import MakeServer
-from tests.support import processes
 from tests.support.nodes import Farm, SshdNode, find_program
 from tests.support.server import Server
 
@@ -142,9 +141,7 @@ def test_an_unknown_outcome_is_corrected_once_when_the_node_is_back(server: Serv
 
 def test_a_start_that_nobody_answered_is_unknown_and_then_made_never_to_run(server: Server, node: SshdNode) -> None:
     """C-7, C-9: DeliveryUnconfirmed; on the same boot a node that never got it says so, and that corrects it."""
-    ours = set(processes.with_argument("vendetta"))
-    assert node.process is not None
-    runner = next(pid for pid in processes.descendants(node.process.pid) if pid in ours)
+    (runner,) = node.runner_pids()
     os.kill(runner, signal.SIGSTOP)
     command = server.send("node-1", "echo x >>$HOME/ran", wait="0", delivery_timeout="1s").json()
     wait_for(lambda: server.command(command["id"])["attempts"] == 1)

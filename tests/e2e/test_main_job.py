@@ -42,7 +42,7 @@ def test_a_failing_command_is_answered_with_200_and_its_exit_code(server: Server
 def test_a_timeout_leaves_no_process_on_the_node(server: Server, ssh_node: SshdNode) -> None:
     """C-3, C-12: timeout/ExecTimeout, and the whole tree is gone."""
     server.register("node-1", ssh_node)
-    marker = "4711.25"
+    marker = processes.mark(4711)
     script = f"trap '' TERM; setsid sleep {marker} & sleep {marker}; sleep {marker}"
     result = server.send("node-1", script, timeout="1s", grace="1s").json()
     assert (result["status"], result["reason"]) == ("timeout", "ExecTimeout")
@@ -114,7 +114,7 @@ def test_killed_connections_are_no_event(server: Server, ssh_node: SshdNode) -> 
 def test_a_cancelled_command_ends_with_its_tree(server: Server, ssh_node: SshdNode) -> None:
     """C-11, C-12: cancelled only once its end was seen."""
     server.register("node-1", ssh_node)
-    marker = "4712.5"
+    marker = processes.mark(4712)
     command = server.send("node-1", f"setsid sleep {marker} & sleep {marker}", wait="0").json()
     server.until(command["id"], "running")
     assert server.http.post(f"/api/v1/commands/{command['id']}/cancel").status_code in {200, 202}

@@ -70,7 +70,7 @@ CASES = {
 
 def mark(name: str) -> str:
     """What the processes of that case have as an argument."""
-    return f"{4800 + list(CASES).index(name)}.25"
+    return processes.mark(4800 + list(CASES).index(name))
 
 
 class Sent:
@@ -137,6 +137,7 @@ def borrowed(sent: Sent, client_key: KeyPair) -> Iterator[Borrowed]:
     """Under way on a node of its own, whose passwd and sudoers nobody else sees."""
     if reason := surroundings.missing() or (None if shutil.which("sudo") else "sudo is not installed"):
         pytest.skip(reason)
+    kept = processes.mark(4790)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         root.chmod(0o755)
@@ -148,10 +149,10 @@ def borrowed(sent: Sent, client_key: KeyPair) -> Iterator[Borrowed]:
             node = asyncio.run(farm.sshd(passwd_user="nobody", shown={Path("/etc/sudoers"): sudoers}))
             sent.server.register("node-2", node)
             params = {"run_as": "root", "timeout": "1s", "grace": "1s"}
-            command = sent.server.send("node-2", "trap '' TERM; sleep 4790.25", wait="0", **params)
-            yield Borrowed(command.json()["id"], "4790.25")
+            command = sent.server.send("node-2", f"trap '' TERM; sleep {kept}", wait="0", **params)
+            yield Borrowed(command.json()["id"], kept)
         finally:
-            processes.kill(processes.with_argument("4790.25"))
+            processes.kill(processes.with_argument(kept))
             farm.close()
 
 

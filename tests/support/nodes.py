@@ -141,6 +141,13 @@ class Node(ABC):
         wanted = ("sshd", "dropbear")
         return [pid for pid in processes.descendants(self.process.pid) if processes.name_of(pid).startswith(wanted)]
 
+    def runner_pids(self) -> list[int]:
+        """The resident runners: what the login's shell became, on each connection."""
+        assert self.process is not None
+        sessions = self.session_pids()
+        below = processes.descendants(self.process.pid)
+        return [pid for pid in below if pid not in sessions and processes.parent(pid) in sessions]
+
     def kill_sessions(self) -> int:
         """SIGKILL every session process, as a crash of the server would; says how many there were."""
         victims = self.session_pids()

@@ -15,6 +15,11 @@ def parent(pid: int) -> int:
     return 0
 
 
+def mark(number: int) -> str:
+    """An argument for `sleep` that no other test run on this machine uses: `with_argument` finds what has it."""
+    return f"{number}.{os.getpid()}"
+
+
 def pids() -> Iterator[int]:
     """All process ids of the machine."""
     yield from (int(name) for name in os.listdir("/proc") if name.isdigit())
