@@ -15,6 +15,7 @@ from api.kube.kinds import COMMANDS, NODES, Served
 from api.kube.openapi import OpenAPI
 from api.kube.parameters import DELETING, FORCE, LISTING, READING, SELECTING, WRITING
 from api.kube.patches import JSON_PATCH
+from api.kube.reviews import review_groups, review_paths
 from api.kube.schemas import (
     apply_schema,
     creation_rule,
@@ -111,7 +112,8 @@ def _paths() -> Iterator[Path]:
         handlers = Handlers(served, encoder)
         yield _collection(served, handlers)
         yield _object(served, handlers)
-    yield from document_paths((own_group(kinds),), OpenAPI(kinds, lambda: PATHS))
+    yield from review_paths()
+    yield from document_paths((own_group(kinds), *review_groups()), OpenAPI(kinds, lambda: PATHS))
 
 
 PATHS: Final = (*_paths(), *events.PATHS)

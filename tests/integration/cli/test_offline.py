@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+import yaml
 
 from api.auth.tokens import verify
 from tests.integration.cli.conftest import CLI
@@ -217,3 +218,25 @@ def test_a_path_where_nothing_is_is_named(vendetta: CLI) -> None:
     for verb in (("get", "nodes"), ("delete", "node", "a", "--ignore-not-found")):
         done = vendetta("--server", url, *verb, expect=1)
         assert f"there is nothing at {url}/apis/vendetta.dev/v1/nodes" in done.err
+
+
+def test_a_kubeconfig_names_the_server_and_holds_the_token(offline: CLI) -> None:
+    """F-4: of the same server and token that every verb uses; a warning where kubectl would not send it."""
+    offline.environ["VENDETTA_SERVER"] = "https://vendetta.example"
+    offline.environ["VENDETTA_TOKEN"] = "abc"
+    authority = offline.write("ca.pem", "x")
+    done = offline("kubeconfig", "--name", "lab", "--certificate-authority", "ca.pem")
+    config = yaml.safe_load(done.text)
+    assert done.err == ""
+    assert config["clusters"] == [
+        {"name": "lab", "cluster": {"server": "https://vendetta.example", "certificate-authority": str(authority)}}
+    ]
+    assert config["users"] == [{"name": "lab", "user": {"token": "abc"}}]
+    assert config["contexts"] == [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}]
+    assert config["current-context"] == "lab"
+    offline.environ["VENDETTA_SERVER"] = "http://127.0.0.1:3001"
+    assert "kubectl sends a token over https only" in offline("kubeconfig").err
+    del offline.environ["VENDETTA_TOKEN"]
+    plain = offline("kubeconfig")
+    assert (plain.err, yaml.safe_load(plain.text)["users"][0]["user"]) == ("", {})
+    offline("kubeconfig", "--certificate-authority", "missing.pem", expect=2)
