@@ -97,9 +97,15 @@ async def _company(work: list[Any]) -> AsyncIterator[None]:
 async def _make_trouble(world: World, seconds: float, seed: int, began: float) -> None:
     numbers, until = count(1), began + seconds
     makers = [kinds.kill_servers(world, pause=1.2), kinds.trouble(world, pause=1.5), kinds.trouble(world, pause=1.5)]
-    async with _company([*makers, _progress(world, began)]), asyncio.TaskGroup() as group:
-        for i in range(SENDERS):
-            group.create_task(_sender(world, random.Random(seed * SENDERS + i), numbers, until))
+    async with _company([*makers, _progress(world, began)]):
+        senders = [
+            asyncio.create_task(_sender(world, random.Random(seed * SENDERS + i), numbers, until))
+            for i in range(SENDERS)
+        ]
+        done, unanswered = await asyncio.wait(senders, timeout=seconds + PATIENCE)
+        for sender in unanswered:
+            sender.cancel()
+        await asyncio.gather(*done)
 
 
 async def _sender(world: World, rng: random.Random, numbers: "count[int]", until: float) -> None:

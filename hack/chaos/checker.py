@@ -127,6 +127,8 @@ def _ends_stay(evidence: Evidence, verdict: Verdict) -> None:
     for fact in evidence.facts("event"):
         if fact["status"] in ENDED - {"unknown"}:
             ends[fact["id"]].add(_end(fact))
+    unknown = {fact["id"] for fact in evidence.facts("seen") if fact["status"] == "unknown"}
+    verdict.compared["unknown at first, the truth later"] = len(unknown & told.keys())
     for id_, different in ends.items():
         if len(different) > 1:
             verdict.breaks("changed its end", id_, f"{sorted(map(str, different))}")

@@ -29,7 +29,7 @@ DOOMED = 0.6
 PATIENCE = 4.0
 """Seconds for a failpoint to be passed; a server that lives longer is not waited for."""
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-MEGABYTES = 256
+MEGABYTES = 512
 SECTIONS: dict[str, dict[str, Any]] = {
     "registry": {"node_timeout": "8s", "health_check_interval": "2s", "sync_interval": "5s"},
     "transports": {"ssh": {"keepalive_interval": "2s"}},
