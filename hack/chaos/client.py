@@ -24,6 +24,8 @@ class Client:
         self.journal = journal
         self.history: dict[str, str] = {}
         self.refused = 0
+        self.ends = 0
+        """How often a command was seen to have ended that was not before."""
 
     async def send(self, order: Order, node: str) -> None:
         """POST it, under its id, until the server says that it has it."""
@@ -68,7 +70,8 @@ class Client:
     def saw(self, view: dict[str, Any], asked: int, via: str) -> str:
         """Write down what a command is said to be, unless that is what it was said to be before."""
         status, reason = view["status"], view["reason"]
-        if self.history.get(view["id"]) != f"{status}/{reason}":
+        if (before := self.history.get(view["id"])) != f"{status}/{reason}":
+            self.ends += status in ENDED and (before or "").partition("/")[0] not in ENDED
             self.history[view["id"]] = f"{status}/{reason}"
             exit_code = view.get("exit_code")
             self.journal.note(
