@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.kubectl import find_kubectl
 from tests.support.nodes import SshdNode
 from tests.support.server import ROOT, Server
 
@@ -36,6 +37,8 @@ def test_every_command_of_a_page_works(page: Path, server: Server, ssh_node: Ssh
     server.credential("demo-key", ssh_node)
     programs = tmp_path / "bin"
     programs.mkdir()
+    if any("kubectl" in line for line in commands(page)):
+        (programs / "kubectl").symlink_to(find_kubectl())
     (programs / "vendetta").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m api.cli.main "$@"\n')
     (programs / "vendetta").chmod(0o755)
     environment = {
@@ -43,6 +46,8 @@ def test_every_command_of_a_page_works(page: Path, server: Server, ssh_node: Ssh
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "VENDETTA_SERVER": server.url,
+        "KUBECONFIG": str(work / "kubeconfig"),
+        "KUBECACHEDIR": str(tmp_path / "cache"),
     }
     for line in commands(page):
         done = subprocess.run(

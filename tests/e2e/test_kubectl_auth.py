@@ -83,7 +83,9 @@ def test_a_viewer_may_look(kubectl: Kubectl) -> None:
     assert "Error from server (Forbidden)" in refused
 
 
-def test_nobody_is_let_in_with_a_token_that_does_not_count(front: TLSFront, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_nobody_is_let_in_with_a_token_that_does_not_count(
+    front: TLSFront, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """E-5: kubectl says that one has to log in."""
     config = {
         "apiVersion": "v1",
