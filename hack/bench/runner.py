@@ -1,5 +1,7 @@
 # ruff: noqa: ASYNC221
-"""Round trips of the resident runner on this machine: `hack/bench/runner.py [shell …]`.
+"""Round trips of the resident runner on this machine: `hack/bench/runner.py [shell … | perl]`.
+
+`perl` is the runner in perl, its commands run by /bin/sh; any other word is a shell, with the runner in it.
 
 No sshd in between: what is measured is the runner, its supervisors and its client.
 """
@@ -51,7 +53,8 @@ def request(script: bytes = b"true") -> StartRequest:
 async def measure(flavour: str) -> None:
     with tempfile.TemporaryDirectory(dir=PLACE, ignore_cleanup_errors=True) as home:
         shell = Path(home) / "sh"
-        shell.symlink_to(subprocess.check_output(["which", flavour], text=True).strip())
+        program = "sh" if flavour == "perl" else flavour
+        shell.symlink_to(subprocess.check_output(["which", program], text=True).strip())
         env = {"HOME": home, "PATH": os.environ["PATH"]}
 
         async def open_channel(command: str) -> LocalChannel:
@@ -63,7 +66,7 @@ async def measure(flavour: str) -> None:
 
         before = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
         began = time.perf_counter()
-        runner = await Runner.launch(open_channel, shell=str(shell))
+        runner = await Runner.launch(open_channel, shell=str(shell), flavour="perl" if flavour == "perl" else "sh")
         up = time.perf_counter() - began
         await serial(runner, 50)
         times = sorted(await serial(runner, SERIAL))
@@ -96,7 +99,7 @@ async def parallel(runner: Runner) -> float:
 
 
 async def main() -> None:
-    for flavour in sys.argv[1:] or ["dash", "busybox", "bash", "mksh", "yash"]:
+    for flavour in sys.argv[1:] or ["perl", "dash", "busybox", "bash", "mksh", "yash"]:
         await measure(flavour)
 
 

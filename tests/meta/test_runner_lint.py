@@ -1,6 +1,7 @@
 # ruff: noqa: PLW1510
-"""The shell text for nodes is clean POSIX sh."""
+"""The text for nodes is clean: POSIX sh, and perl of the old school."""
 
+import re
 import shutil
 import subprocess
 from importlib.resources import files
@@ -45,3 +46,19 @@ def test_every_shell_can_parse_it(program: Path, shell: str) -> None:
         pytest.skip(f"{shell} is not installed")
     done = subprocess.run([*shell.split(), "-n", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_perl_finds_nothing_to_warn_of(tmp_path: Path) -> None:
+    if not shutil.which("perl"):
+        pytest.skip("perl is not installed")
+    path = tmp_path / "program.pl"
+    path.write_text("\n".join(files(node).joinpath(n).read_text() for n in node.PERL))
+    done = subprocess.run(["perl", "-wc", path], capture_output=True, text=True)
+    assert done.stderr == f"{path} syntax OK\n"
+
+
+def test_perl_is_sent_without_what_its_one_line_would_change() -> None:
+    """Comments and indentation are dropped line by line, line breaks become US: no text may depend on them."""
+    text = node.perl().text
+    assert "\x1f" not in text
+    assert not re.search(r"<<['\"A-Z]|^=\w|^__(END|DATA)__", text, re.MULTILINE)

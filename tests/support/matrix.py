@@ -9,7 +9,7 @@ import os
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tests.support.nodes import DropbearNode, Farm, Node, find_program
 from tests.support.runs import collect, ended, new_run, request, run
 from transports.base import RunState, Session, StartRequest, StopReason
 from transports.errors import AuthFailed, ConnectionLost, TransportError, UnsupportedShell
+from transports.runner.client import Flavour
 from transports.ssh.transport import SSHTransport
 
 SHELLS = ("dash", "busybox", "bash", "mksh", "yash")
@@ -35,14 +36,15 @@ LARGE = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One combination."""
+    """One combination, with the runner in sh or in perl."""
 
     shell: str
     server: str
     login: str
+    runner: Flavour = "sh"
 
     def __str__(self) -> str:
-        return f"{self.shell}-{self.server}-{self.login}"
+        return f"{self.shell}-{self.server}-{self.login}" + "-perl" * (self.runner == "perl")
 
     @property
     def missing(self) -> str | None:
@@ -58,6 +60,7 @@ EVERY_PAIR = tuple(
     Cell(shell, SERVERS[(i + j) % 2], login) for i, shell in enumerate(SHELLS) for j, login in enumerate(LOGINS)
 )
 """Cells in which every shell meets every login shell, and every server both."""
+EVERY_PAIR_IN_PERL = tuple(replace(cell, runner="perl") for cell in EVERY_PAIR if cell.login != "nologin")
 
 
 async def node_of(cell: Cell, farm: Farm) -> Node:
@@ -97,20 +100,20 @@ async def examine(cell: Cell, farm: Farm) -> None:
     if cell.login == "nologin":
         await _is_refused(cell, node)
         return
-    async with _connected(node) as session:
+    async with _connected(cell, node) as session:
         await _is_what_it_says(cell, node, session)
         endless = await _started_endless_tree(session)
         await asyncio.gather(*(check(node, session) for check in AT_ONCE))
         cut_off = await _cut_off(node, session)
-    async with _connected(node) as session:
+    async with _connected(cell, node) as session:
         await _ran_once_to_its_end(session, cut_off)
         await _ended_at_its_limit(session, endless)
         await _forgets_what_is_collected(node, session)
 
 
 @asynccontextmanager
-async def _connected(node: Node) -> AsyncIterator[Session]:
-    session = await SSHTransport().connect(node.endpoint())
+async def _connected(cell: Cell, node: Node) -> AsyncIterator[Session]:
+    session = await SSHTransport(runner=cell.runner).connect(node.endpoint())
     try:
         yield session
     finally:
@@ -135,7 +138,8 @@ async def _is_what_it_says(cell: Cell, node: Node, session: Session) -> None:
     program = surroundings.program(cell.shell)
     assert int(out) == program.stat().st_ino, f"/bin/sh is not {cell.shell}"
     flavours = {"bash": "bash", "mksh": "ksh", "yash": "yash"}
-    assert session.info.runner.endswith(f"({flavours.get(cell.shell, 'sh')})"), session.info.runner
+    runner = flavours.get(cell.shell, "sh") if cell.runner == "sh" else "perl"
+    assert session.info.runner.endswith(f"({runner})"), session.info.runner
     spoke = [path.name for path in node.home.rglob("*.spoke")]
     assert spoke == ([f"{Path(NOISE[cell.login][0]).name}.spoke"] if cell.login in NOISE else []), spoke
 

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 from transports.base import Output, Probe, RunId, RunState, RunStatus, SessionInfo, StartRequest
 from transports.errors import (
@@ -25,15 +26,18 @@ from transports.runner import frames
 from transports.runner.bulk import Bulk
 from transports.runner.channel import Channel, OpenChannel
 from transports.runner.frames import Answer, BadFrame, Seen
-from transports.runner.loader import command, load, new_nonce
-from transports.runner.node import runner
+from transports.runner.loader import Greeting, PerlFailed, command, load, new_nonce
+from transports.runner.node import perl, runner
 
-__all__ = ["Channel", "OpenChannel", "Runner"]
+__all__ = ["Channel", "Flavour", "OpenChannel", "Runner"]
 
 _PATIENCE = 30.0
 """Seconds within which a runner answers anything. One that does not is given up."""
 _GC_BATCH = 50
 _LINE_LIMIT = 64 * 1024
+
+Flavour = Literal["auto", "sh", "perl"]
+"""In which language the runner is; `auto` is perl where the node has one that works."""
 
 
 class Runner:
@@ -60,33 +64,29 @@ class Runner:
         base_dir: str = ".vendetta",
         timeout: float = 20.0,
         shell: str = "/bin/sh",
+        flavour: Flavour = "auto",
         channels: int = 4,
     ) -> "Runner":
         """Start a runner on the node and wait for its greeting, at most `timeout` seconds.
 
-        `shell` is the node's POSIX shell (absolute path); `channels` bounds the short-lived channels that are
+        `shell` is the node's POSIX shell (absolute path); `flavour` is the runner's language, by default perl where
+        the node has it; `channels` bounds the short-lived channels that are
         open at once besides the main one. Raises `UnsupportedShell` when the login answers something else,
         `NodeStorageFull`, `Busy`, `ConnectionLost`, and `ValueError` for a base directory or shell that cannot be.
         """
-        channel: Channel | None = None
         try:
             async with asyncio.timeout(timeout):
-                channel = await open_channel(command(shell))
-                hello = await load(channel, runner(), base=base_dir, sha=runner().sha, sh=shell)
-                _, boot, flavour, directory = hello.words.split(" ", 3)
-        except BaseException as e:
-            if channel is not None:
-                await channel.aclose()
-            if isinstance(e, TimeoutError):
-                raise UnsupportedShell(
-                    f"starting the runner: no greeting within {timeout:g} s. The login's shell must run POSIX sh "
-                    "commands, and its start-up files must not wait for input."
-                ) from e
-            if isinstance(e, OSError):
-                raise ConnectionLost(f"starting the runner: {e}") from e
-            raise
+                channel, hello = await _come_up(open_channel, flavour, base=base_dir, sh=shell)
+        except TimeoutError as e:
+            raise UnsupportedShell(
+                f"starting the runner: no greeting within {timeout:g} s. The login's shell must run POSIX sh "
+                "commands, and its start-up files must not wait for input."
+            ) from e
+        except OSError as e:
+            raise ConnectionLost(f"starting the runner: {e}") from e
+        _, boot, language, directory = hello.words.split(" ", 3)
         bulk = Bulk(open_channel, shell=shell, directory=directory, channels=channels)
-        return cls(channel, bulk, SessionInfo(boot_id=boot, runner=f"sh/1 ({flavour})"), hello.rest)
+        return cls(channel, bulk, SessionInfo(boot_id=boot, runner=f"sh/1 ({language})"), hello.rest)
 
     @property
     def closed(self) -> bool:
@@ -300,6 +300,22 @@ class Runner:
                 future.exception()  # nobody may be waiting for it any more
         if self.on_close is not None:
             self.on_close()
+
+
+async def _come_up(open_channel: OpenChannel, flavour: Flavour, *, base: str, sh: str) -> tuple[Channel, Greeting]:
+    """Open the main channel and wait for its greeting; once more, for sh, if the node has a perl that is unfit."""
+    channel = await open_channel(command(sh))
+    more = b"" if flavour == "sh" else perl().plain_line
+    try:
+        hello = await load(
+            channel, runner(), more, base=base, sha=runner().sha, sh=sh, prefer=flavour, left=len(more)
+        )
+    except BaseException as e:
+        await channel.aclose()
+        if flavour == "auto" and isinstance(e, PerlFailed):
+            return await _come_up(open_channel, "sh", base=base, sh=sh)
+        raise
+    return channel, hello
 
 
 def _goes_on(seen: Seen) -> bool:

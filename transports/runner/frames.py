@@ -20,6 +20,7 @@ LONGEST = 10 * 365 * 86400
 
 _RUN = re.compile(r"[0-9a-f]{32}\.[1-9][0-9]{0,8}")
 _ANSWER = re.compile(rb"([0-9]{1,12}) ([0-9]{1,4}) ([\t\x1f -~]*)")
+_HUNDREDTHS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 _NONCE = re.compile(r"[0-9a-f]{16}")
 _ESCAPED = {b: b"\\0%03o" % b for b in range(256) if b < 33 or b > 126 or b == 0x5C}
 _PLAIN = {b: bytes((b,)) for b in range(256)} | _ESCAPED
@@ -132,7 +133,7 @@ def _seen(w: list[str], boot_id: str) -> Seen:
         stop=StopReason(w[3]),
         exit_code=code,
         signal=code - 128 if code is not None and 128 < code <= 192 else None,
-        duration=int(w[5]) * 10_000_000 if done else None,
+        duration=_duration(w[5]) if done else None,
         stdout=_stream(w[6], w[7], done=done),
         stderr=_stream(w[8], w[9], done=done),
         stray=w[10] == "1",
@@ -142,6 +143,13 @@ def _seen(w: list[str], boot_id: str) -> Seen:
     if w[1] != "-" and not _NONCE.fullmatch(w[1]):
         raise ValueError("nonce")
     return Seen(status=status, nonce="" if w[1] == "-" else w[1])
+
+
+def _duration(text: str) -> int:
+    """Hundredths of a second, with decimals where the node measures them, as nanoseconds."""
+    if not _HUNDREDTHS.fullmatch(text):
+        raise ValueError("duration")
+    return round(float(text) * 10_000_000)
 
 
 def _stream(kept: str, cut: str, *, done: bool) -> StreamState:

@@ -1,7 +1,8 @@
 """How shell text gets to run on a node: one constant command, the text over its input, a greeting in its output.
 
 The command is safe under any login shell (sh, bash, tcsh, fish, zsh, mksh, yash): it is one single-quoted word
-without anything that those would look into. The input's first line sets variables, its second is the program.
+without anything that those would look into. The input's first line sets variables, its second is the program; what
+follows is up to that.
 Login files may print whatever they like before the greeting; a nonce tells it from that noise.
 """
 
@@ -27,6 +28,10 @@ _PROBLEMS = {
 }
 
 
+class PerlFailed(UnsupportedShell):
+    """The node's perl looked usable and then did not take the runner."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Greeting:
     """What the program said when it came up, and the bytes that followed."""
@@ -49,23 +54,25 @@ def new_nonce() -> str:
     return secrets.token_hex(8)
 
 
-async def load(channel: Channel, program: Program, **variables: str | int) -> Greeting:
+async def load(channel: Channel, program: Program, more: bytes = b"", /, **variables: str | int) -> Greeting:
     """Send the program with its variables (as `v_<name>`) and wait for its greeting. The caller bounds the time.
+
+    `more` is for the program to read.
 
     Raises `UnsupportedShell` when something else comes and then the end, or too much of it, `NodeStorageFull`
     when the node says so.
     """
-    return await greeting(channel, await send(channel, program, **variables))
+    return await greeting(channel, await send(channel, program, more, **variables))
 
 
-async def send(channel: Channel, program: Program, **variables: str | int) -> str:
+async def send(channel: Channel, program: Program, more: bytes = b"", /, **variables: str | int) -> str:
     """Send the program with its variables. Answers the nonce that its greeting will bear."""
     nonce = new_nonce()
     values = {"hello": nonce, **variables}
     first = " ".join(f"v_{name}={shlex.quote(str(value))}" for name, value in values.items())
     if "\n" in first or "\0" in first:
         raise ValueError("a value for the node holds a line break")
-    data = first.encode("utf-8", "surrogateescape") + b"\n" + program.line
+    data = first.encode("utf-8", "surrogateescape") + b"\n" + program.line + more
     # A login that did not want to listen may still say why: that tells more than the broken pipe.
     with suppress(ConnectionLost, OSError):
         await channel.write(data)
@@ -101,6 +108,8 @@ def _raise_problem(words: str) -> None:
     detail = sanitised(text.encode("utf-8", "replace"))
     if code == "nospace":
         raise NodeStorageFull(f"starting the runner: no space for its files in {detail}")
+    if code == "perl":
+        raise PerlFailed(f"starting the runner: the node's perl does not take it: {detail}")
     if code in _PROBLEMS:
         raise UnsupportedShell(f"starting the runner: {_PROBLEMS[code]}: {detail}")
     raise TransportError(f"starting the runner: {sanitised(words.encode('utf-8', 'replace'))}")

@@ -8,7 +8,7 @@ import asyncssh
 
 from transports.base import Output, Probe, RunId, RunStatus, SessionInfo, StartRequest
 from transports.errors import Busy, ConnectionLost, EndpointInvalid, TransportError, Unreachable, UnsupportedShell
-from transports.runner.client import Runner
+from transports.runner.client import Flavour, Runner
 from transports.ssh.channel import ExecChannel
 from transports.ssh.connection import Connection
 from transports.ssh.gate import ChannelGate
@@ -37,19 +37,21 @@ class SSHSession:
         connection.on_lost(self._over)
 
     @classmethod
-    async def open(cls, connection: Connection, *, base_dir: str, timeout: float, max_channels: int) -> "SSHSession":
+    async def open(
+        cls, connection: Connection, *, base_dir: str, timeout: float, max_channels: int, runner: Flavour
+    ) -> "SSHSession":
         """Set up the runner, in at most `timeout` seconds. Closes the connection when that fails."""
         session = cls(connection, max_channels=max_channels)
         try:
-            await session._launch(base_dir, timeout)
+            await session._launch(base_dir, timeout, runner)
         except BaseException:
             connection.abort()
             raise
         return session
 
-    async def _launch(self, base_dir: str, timeout: float) -> None:
+    async def _launch(self, base_dir: str, timeout: float, flavour: Flavour) -> None:
         try:
-            runner = await Runner.launch(self.open_channel, base_dir=base_dir, timeout=timeout)
+            runner = await Runner.launch(self.open_channel, base_dir=base_dir, timeout=timeout, flavour=flavour)
         except (TransportError, ValueError) as exc:
             raise self._launch_failure(exc, timeout) from exc
         runner.on_end = self._ended

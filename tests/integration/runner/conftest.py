@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -16,7 +17,10 @@ import pytest
 from transports.base import RunId, RunState, RunStatus, StartRequest
 from transports.runner.client import Runner
 
-SHELLS = {"dash": "dash", "busybox": "busybox", "bash": "bash", "mksh": "mksh", "yash": "yash"}
+SHELLS = {"dash": "dash", "busybox": "busybox", "bash": "bash", "mksh": "mksh", "yash": "yash", "perl": "dash"}
+"""The shell of each kind of node."""
+LANGUAGES = {"perl": ("perl",), "perl+sh": ("perl", "sh"), "sh+perl": ("sh", "perl")}
+"""In which language runner after runner is on a node of that kind, unless it is always `sh`."""
 
 
 class LocalChannel:
@@ -45,8 +49,10 @@ class LocalChannel:
             await self.process.stdin.wait_closed()
         # Like the end of a connection: the pipe goes away, whoever else may still hold it.
         self.process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.process.wait(), 5)
+        try:
+            await asyncio.wait_for(self.process.wait(), 1)
+        except TimeoutError:
+            return  # a runner in perl stays as long as its runs, and closing the transport would kill it
         self.process._transport.close()  # type: ignore[attr-defined]
 
 
@@ -59,6 +65,10 @@ class Node:
     flavour: str
     env: dict[str, str]
     channels: list[LocalChannel] = field(default_factory=list)
+    languages: Iterator[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.languages = itertools.cycle(LANGUAGES.get(self.flavour, ("sh",)))
 
     async def open_channel(self, command: str) -> LocalChannel:
         process = await asyncio.create_subprocess_exec(
@@ -77,6 +87,7 @@ class Node:
         return channel
 
     async def launch(self, **options: object) -> Runner:
+        options.setdefault("flavour", next(self.languages))
         return await Runner.launch(self.open_channel, shell=self.shell, **options)  # type: ignore[arg-type]
 
     @property
@@ -103,7 +114,7 @@ class Node:
 
 def shell_path(flavour: str, where: Path) -> tuple[str, str]:
     """An absolute path of that shell, under the name sh, and the PATH that goes with it."""
-    program = shutil.which(SHELLS[flavour])
+    program = shutil.which(SHELLS.get(flavour, "dash"))
     if program is None:
         pytest.skip(f"{flavour} is not installed")
     where.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from tests.integration.runner.conftest import Node, shell_path
+from tests.integration.runner.conftest import LANGUAGES, Node, shell_path
 from tests.support import processes, runs
 from transports.base import RunId, RunState, RunStatus, StartRequest, StopReason
 from transports.errors import Conflict, ConnectionLost, StartRefused
@@ -226,12 +226,17 @@ class _RunnerMachine(RuleBasedStateMachine):
             if claim[:1] == ["c"] and processes.started(int(claim[6])) == claim[7]:
                 model.unsupervised = True
                 self._kill(int(claim[6]))
+                for number, (runner, own) in [*self.sessions.items()]:
+                    if own == int(claim[6]):  # a runner in perl
+                        del self.sessions[number]
+                        self.run(runner.aclose())
             break
 
-    @staticmethod
-    def _kill(pid: int) -> None:
+    def _kill(self, pid: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+        for model in self.models:  # a runner in perl is the supervisor of all its runs
+            model.unsupervised |= self.flavour in LANGUAGES
 
     # -- what always holds -----------------------------------------------------------------------------------------
 
@@ -275,10 +280,10 @@ class _RunnerMachine(RuleBasedStateMachine):
             await channel.aclose()
 
 
-@pytest.mark.parametrize("flavour", ["dash", "busybox"])
+@pytest.mark.parametrize("flavour", ["dash", "busybox", "perl", "perl+sh"])
 def test_a_node_behaves_as_its_model(flavour: str) -> None:
     """C-9, C-12: at most one execution, ends that stay, output that is what was written."""
-    if not shutil.which(flavour):
+    if not shutil.which(flavour.partition("+")[0]):
         pytest.skip(f"{flavour} is not installed")
     machine = type(f"{flavour}Machine", (_RunnerMachine,), {"flavour": flavour})
     run_state_machine_as_test(

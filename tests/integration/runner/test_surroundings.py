@@ -29,7 +29,21 @@ def login(node: Any, script: str) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("extra", [{}, {"LC_ALL": "C.UTF-8"}, {"v_run": "mine", "d": "1", "B": "2", "st": "3"}])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"LC_ALL": "C.UTF-8"},
+        {"v_run": "mine", "d": "1", "B": "2", "st": "3"},
+        {
+            "PERL5OPT": "-Mno::such",
+            "PERL5LIB": "/no/such",
+            "PERL_UNICODE": "SDA",
+            "PERLIO": ":utf8",
+            "PERL_SIGNALS": "unsafe",
+        },
+    ],
+)
 async def test_the_environment_is_the_login_and_the_cookie(node: Any, new_run: NewRun, extra: dict[str, str]) -> None:
     node.env |= extra
     runner = await node.launch()

@@ -14,12 +14,18 @@ Connect = Callable[..., Awaitable[SSHSession]]
 
 
 @pytest.fixture
-async def connect() -> AsyncIterator[Connect]:
+def flavour() -> str:
+    """The language of the runner. Tests to which it matters are parametrised over it."""
+    return "auto"
+
+
+@pytest.fixture
+async def connect(flavour: str) -> AsyncIterator[Connect]:
     """`session = await connect(node.endpoint())`; keywords go to `SSHTransport`."""
     async with AsyncExitStack() as stack:
 
         async def open_session(endpoint: Endpoint, **settings: float) -> SSHSession:
-            transport = SSHTransport(**settings)  # type: ignore[arg-type]
+            transport = SSHTransport(runner=flavour, **settings)  # type: ignore[arg-type]
             session = await transport.connect(endpoint)
             stack.push_async_callback(session.aclose)
             return session

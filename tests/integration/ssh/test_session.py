@@ -23,6 +23,9 @@ from transports.ssh.transport import SSHTransport
 
 PutProxy = Callable[[int], Awaitable[Proxy]]
 
+both = pytest.mark.parametrize("flavour", ["sh", "perl"])
+"""With the runner in either language."""
+
 
 @pytest.fixture(
     params=[pytest.param("sshd", marks=pytest.mark.sshd), pytest.param("dropbear", marks=pytest.mark.dropbear)]
@@ -34,8 +37,10 @@ async def node(request: pytest.FixtureRequest) -> Node:
     return made
 
 
-async def test_a_session_knows_what_it_is_connected_to(connect: Connect, node: Node) -> None:
+@both
+async def test_a_session_knows_what_it_is_connected_to(connect: Connect, node: Node, flavour: str) -> None:
     session = await connect(node.endpoint())
+    assert (session.info.runner == "sh/1 (perl)") == (flavour == "perl")
     assert session.info.host_key == node.host_key
     boot_id = await asyncio.to_thread(Path("/proc/sys/kernel/random/boot_id").read_text)
     assert session.info.boot_id == boot_id.strip()
@@ -43,12 +48,14 @@ async def test_a_session_knows_what_it_is_connected_to(connect: Connect, node: N
     assert not session.closed
 
 
+@both
 async def test_a_command_runs_and_its_exit_code_comes_back(connect: Connect, node: Node) -> None:
     session = await connect(node.endpoint())
     status, out, err = await run(session, "echo out; echo err >&2; exit 3")
     assert (status.state, status.exit_code, out, err) == (RunState.DONE, 3, b"out\n", b"err\n")
 
 
+@both
 async def test_twenty_megabytes_of_any_bytes_arrive_exactly(connect: Connect, node: Node) -> None:
     session = await connect(node.endpoint())
     status, out, err = await run(session, "head -c 20000000 /dev/urandom | tee \"$HOME/copy\"; printf '\\377\\0' >&2")
@@ -58,6 +65,7 @@ async def test_twenty_megabytes_of_any_bytes_arrive_exactly(connect: Connect, no
     assert (len(out), hashlib.sha256(out).digest()) == (20_000_000, hashlib.sha256(copy).digest())
 
 
+@both
 async def test_a_large_script_and_its_input_arrive_exactly(connect: Connect, node: Node) -> None:
     session = await connect(node.endpoint())
     stdin = bytes(range(256)) * 4000
@@ -66,6 +74,7 @@ async def test_a_large_script_and_its_input_arrive_exactly(connect: Connect, nod
     assert out == stdin
 
 
+@both
 async def test_killed_server_processes_lose_nothing(connect: Connect, node: Node) -> None:
     asked = request("i=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1)); sleep 0.005; done; exit 4")
     first = await connect(node.endpoint())
@@ -87,6 +96,7 @@ async def test_killed_server_processes_lose_nothing(connect: Connect, node: Node
     assert head + tail == b"".join(b"line %d\n" % i for i in range(400))
 
 
+@both
 async def test_forty_runs_at_once_on_one_connection(connect: Connect, node: Node) -> None:
     session = await connect(node.endpoint())
 
@@ -99,6 +109,7 @@ async def test_forty_runs_at_once_on_one_connection(connect: Connect, node: Node
     assert session.gate.open <= 8
 
 
+@both
 async def test_a_session_leaves_no_task_and_no_channel_behind(connect: Connect, node: Node) -> None:
     before = asyncio.all_tasks()
     session = await SSHTransport().connect(node.endpoint())
@@ -124,6 +135,7 @@ async def _gone(node: Node) -> bool:
     return False
 
 
+@both
 @pytest.mark.sshd
 async def test_cancelled_verbs_leave_no_channel_behind(connect: Connect, sshd: SshdFactory) -> None:
     node = await sshd()
@@ -142,6 +154,7 @@ async def test_cancelled_verbs_leave_no_channel_behind(connect: Connect, sshd: S
 
 
 @pytest.mark.sshd
+@both
 @pytest.mark.parametrize("sessions", [2, 3])
 async def test_a_servers_own_limit_is_learned(connect: Connect, sshd: SshdFactory, sessions: int) -> None:
     node = await sshd(config=[f"MaxSessions {sessions}"])
@@ -156,6 +169,7 @@ async def test_a_servers_own_limit_is_learned(connect: Connect, sshd: SshdFactor
     assert 2 <= session.gate.limit <= sessions
 
 
+@both
 @pytest.mark.sshd
 async def test_one_channel_is_enough_for_small_commands_and_large_ones_are_told_why(
     connect: Connect, sshd: SshdFactory
@@ -216,6 +230,7 @@ async def test_cancelled_connects_leave_nothing_behind(sshd: SshdFactory) -> Non
     assert asyncio.all_tasks() - before == set()
 
 
+@both
 @pytest.mark.sshd
 async def test_the_end_of_a_run_is_told_without_asking(connect: Connect, sshd: SshdFactory) -> None:
     session = await connect((await sshd()).endpoint())
@@ -228,6 +243,7 @@ async def test_the_end_of_a_run_is_told_without_asking(connect: Connect, sshd: S
     assert (status.run, status.exit_code) == (asked.run, 5)
 
 
+@both
 @pytest.mark.sshd
 async def test_a_cut_connection_fails_what_is_pending_at_once(
     connect: Connect, sshd: SshdFactory, proxy: PutProxy
@@ -339,6 +355,7 @@ async def test_a_login_that_prints_noise_still_works(connect: Connect, sshd: Ssh
 
 
 @pytest.mark.sshd
+@both
 @pytest.mark.parametrize(
     "shell", ["/bin/sh", "/bin/bash", "/usr/bin/zsh", "/usr/bin/fish", "/usr/bin/tcsh", "/usr/bin/mksh"]
 )
@@ -475,6 +492,7 @@ async def test_nothing_of_the_servers_own_user_is_used(
     assert not await asyncio.to_thread(witness.exists)
 
 
+@both
 @pytest.mark.sshd
 async def test_many_idle_sessions_are_small(connect: Connect, sshd: SshdFactory) -> None:
     node = await sshd()
@@ -493,6 +511,7 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
+@both
 @pytest.mark.sshd
 async def test_a_request_delivered_twice_runs_once_over_two_sessions(connect: Connect, sshd: SshdFactory) -> None:
     node = await sshd()

@@ -102,6 +102,11 @@ def test_a_whole_status() -> None:
     assert s.inline == (b"a\nb\n", b"c\n")
 
 
+def test_a_duration_may_have_decimals() -> None:
+    rest = f"{RUN} 0123456789abcdef done none 0 0.153 0 0 0 0 0 0 + 0 0 "
+    assert frames.seen(rest, boot_id="b").status.duration == 1_530_000
+
+
 @given(st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=8), max_size=18))
 def test_a_status_that_is_none_raises_one_error(words: list[str]) -> None:
     with pytest.raises(frames.BadFrame):
@@ -115,6 +120,8 @@ def test_a_status_that_is_none_raises_one_error(words: list[str]) -> None:
         ("timeout", "tea"),
         ("143", "256"),
         ("143", "-1"),
+        ("250", "2e9"),
+        ("250", "-5"),
         ("0123456789abcdef done", "zz done"),
         ("+ 4", "+ 5"),
     ],

@@ -3,7 +3,7 @@
 import pytest
 
 from transports.runner.loader import command
-from transports.runner.node import bulk, runner
+from transports.runner.node import bulk, perl, runner
 
 
 def test_the_command_holds_nothing_a_login_shell_would_change() -> None:
@@ -26,3 +26,10 @@ def test_programs_are_one_ascii_line_and_named_by_their_contents() -> None:
         assert program.line.count(b"\n") == 1
         assert program.line.endswith(b"\n")
         assert b"\\0012" in program.line
+
+
+def test_perl_is_one_ascii_line_of_the_length_that_the_shell_is_told() -> None:
+    line = perl().plain_line
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"\n")
+    assert line.replace(b"\x1f", b"\n") == perl().text.encode("ascii") + b"\n"

@@ -1,17 +1,18 @@
-"""The shell text that runs on nodes, read as package data."""
+"""The text that runs on nodes, in shell and in perl, read as package data."""
 
 import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-RUNNER = ("lib.sh", "reaper.sh", "supervisor.sh", "expire.sh", "serve.sh", "boot.sh")
+RUNNER = ("lib.sh", "reaper.sh", "supervisor.sh", "salvage.sh", "expire.sh", "serve.sh", "boot.sh")
+PERL = ("base.pl", "log.pl", "run.pl", "stop.pl", "net.pl", "serve.pl")
 BULK = ("io.sh",)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Shell text without its comments, and the first 12 digits of its SHA-256."""
+    """Text without its comments, and the first 12 digits of its SHA-256."""
 
     text: str
     sha: str
@@ -22,11 +23,22 @@ class Program:
         encoded = self.text.replace("\\", "\\0134").replace("\n", "\\0012")
         return encoded.encode("ascii") + b"\n"
 
+    @property
+    def plain_line(self) -> bytes:
+        """The text as one line for a reader that knows its length: line breaks are US."""
+        return self.text.replace("\n", "\x1f").encode("ascii") + b"\n"
+
 
 @cache
 def runner() -> Program:
     """The resident runner."""
     return _program(RUNNER)
+
+
+@cache
+def perl() -> Program:
+    """The same runner for nodes that have perl."""
+    return _program(PERL)
 
 
 @cache

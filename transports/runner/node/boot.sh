@@ -64,6 +64,42 @@ store() {
     rm -f "$v_file.$v_rid"
 }
 
+# v_load: what perl is told as its program. It reads the rest of it from the channel, so that nobody sees it in ps.
+v_load='my ($n, $p) = (shift, "");
+while (length $p < $n) { sysread(STDIN, $p, $n - length $p, length $p) or exit 1 }
+$p =~ tr/\037/\n/;
+if (not eval $p) {
+    $@ =~ s/[^ -~]+/ /g;
+    syswrite(STDOUT, "\nVND1 $ARGV[0] err perl " . substr($@, 0, 300) . "\n");
+    exit 1;
+}
+serve(@ARGV)'
+
+# works PERL: it is new enough, has its core modules, and starts at all
+works() {
+    # shellcheck disable=SC2016
+    v_x=$(unset PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS &&
+        "$1" -e 'use 5.010; use Fcntl (); use POSIX (); print "works"' </dev/null 2>/dev/null)
+    [ "$v_x" = works ]
+}
+
+# hand_over: from here on perl serves, if the client sent it along and the node has one that works.
+# What would change that perl is taken from its environment, and put back for the commands by itself.
+hand_over() {
+    [ "$v_left" -gt 0 ] || return 0
+    if v_perl=$(command -v perl) && works "$v_perl" && [ -s "$v_file" ]; then
+        set -- "LC_ALL$v_lc" "${PERL5OPT+PERL5OPT=$PERL5OPT}" "${PERL5LIB+PERL5LIB=$PERL5LIB}" \
+            "${PERLLIB+PERLLIB=$PERLLIB}" "${PERL5DB+PERL5DB=$PERL5DB}" "${PERL_UNICODE+PERL_UNICODE=$PERL_UNICODE}" \
+            "${PERLIO+PERLIO=$PERLIO}" "${PERL_SIGNALS+PERL_SIGNALS=$PERL_SIGNALS}"
+        unset PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS
+        export LC_ALL
+        trap - PIPE USR1
+        exec "$v_perl" -e "$v_load" "$v_left" "$v_hello" "$v_boot" "$v_dir" "$v_file" "$v_sh" "$v_umask" "$@"
+    fi
+    [ "$v_prefer" != perl ] || give_up tool perl
+    IFS= read -r v_x
+}
+
 on_request() {
     jobs >/dev/null # collects supervisors that ended; nothing else here does
     case $v_verb in
@@ -95,7 +131,7 @@ serve_loop() {
     done
 }
 
-# serve: v_hello v_base v_sha v_sh come from the loader's first line, v_2 is this very text, encoded
+# serve: v_hello v_base v_sha v_sh v_prefer v_left come from the loader's first line, v_2 is this very text, encoded
 serve() {
     set -f
     v_umask=$(umask)
@@ -113,13 +149,27 @@ serve() {
     v_rid=$v_hello v_gen=0 v_count=0
     store
     exec 2>/dev/null
+    hand_over
     summon a
     put "${v_nl}VND1 $v_hello hello $v_boot $v_flavour $v_dir$v_nl"
     expire </dev/null >/dev/null 6>&- &
     serve_loop
 }
 
+# aside VERB SEQUENCE: the runner in perl has this one answer
+aside() {
+    set -f
+    v_dir=${0%/*} v_file=$0 v_seq=${2-}
+    read -r v_boot </proc/sys/kernel/random/boot_id
+    flavour
+    case $1 in
+    probe) verb_probe ;;
+    expire) expire ;;
+    esac
+}
+
 case ${1-} in
 reap) reap ;;
+probe | expire) aside "$@" ;;
 *) serve ;;
 esac

@@ -80,6 +80,8 @@ look() {
     # shellcheck disable=SC2086
     set -- $v_claim
     v_cn=${1-} v_cd=${2-} v_cb=${3-} v_cp=${4-} v_cs=${5-} v_sp=${6-} v_ss=${7-} v_t0=${8-} v_to=${9-} v_gr=${10-}
+    shift $(($# > 10 ? 10 : $#))
+    v_by=${1-} v_cc=${2-0} v_co=${3-} v_ce=${4-}
 }
 
 command_alive() { [ "$v_cb" = "$v_boot" ] && alive "$v_cp" "$v_cs"; }

@@ -21,7 +21,14 @@ visit() {
     case $v_first in
     k) v_phase='' ;;
     '') unclaimed ;;
-    c) if [ -n "$v_end" ] || [ "$v_cb" != "$v_boot" ]; then v_phase=''; else "phase_$2" "$1"; fi ;;
+    c)
+        if [ -n "$v_end" ] || [ "$v_cb" != "$v_boot" ]; then
+            v_phase=''
+        else
+            [ "$v_by" != p ] || salvage "$1"
+            "phase_$2" "$1"
+        fi
+        ;;
     esac
 }
 
@@ -129,10 +136,14 @@ begin() {
     peek self
     v_me="R $v_pid $v_start $v_boot"
     put "$v_me$v_nl" >>"$v_journal"
+    [ -n "$v_apart" ] || recall
+    adopt
+}
+
+recall() {
     while read -r v_a v_b; do
         [ "$v_a" != r ] || track "$v_b"
     done <"$v_journal"
-    adopt
 }
 
 # turn RUNNER: the runner writes to a fresh journal from here on
@@ -158,6 +169,9 @@ tick() {
 
 on_event() {
     case $1 in
+    p) v_apart=1 ;; # a runner in perl looks after its own runs, and the journal says which
+    w) watch "$2" ;;
+    s) waken "$2" ;;
     i) begin "$2" ;;
     j) turn "$2" ;;
     r) track "$2" ;;
@@ -175,17 +189,49 @@ on_event() {
     esac
 }
 
+# watch PID START: the runner in perl has runs, and one of their commands may stop it. Nothing: it has none any more.
+watch() {
+    [ -z "$v_watcher" ] || { kill -KILL "$v_watcher" && wait "$v_watcher"; }
+    v_watcher=''
+    [ -n "$1" ] || return 0
+    # It must not hold the pipe, whose end tells of the runner's: it opens it when it has something to say.
+    # shellcheck disable=SC2086
+    watch_for_stops $1 </dev/null 3<&- &
+    v_watcher=$!
+}
+
+watch_for_stops() {
+    while sleep 1 && alive "$1" "$2"; do
+        case $v_state in T | t) put "s $1$v_nl" >"/proc/$$/fd/3" ;; esac
+    done
+}
+
+# waken PID: continue it. It may be stopped again at once: limits are enforced from here, too.
+waken() {
+    recall
+    [ "$1" -gt 1 ] && kill -CONT "$1"
+    visit_all
+}
+
+# inherit: the runner in perl is gone. Its runs are ours now, and their output waits in pipes that fill.
+inherit() {
+    v_apart=''
+    recall
+    visit_all
+}
+
 reap() {
     trap '' HUP INT QUIT TERM PIPE USR1
     unset VENDETTA_RUN
     exec 3<&0 # a command with & has another standard input
-    v_dir=${0%/*} v_list='' v_ticker='' v_turn=0 v_journal=''
+    v_dir=${0%/*} v_list='' v_ticker='' v_turn=0 v_journal='' v_apart='' v_watcher='' v_saved=''
     read -r v_boot </proc/sys/kernel/random/boot_id
     while :; do
         while read -r v_event v_arg; do
             on_event "$v_event" "$v_arg"
             tick
         done
+        [ -z "$v_apart" ] || inherit
         [ -n "$v_list" ] || break
         sleep 1
         visit_all

@@ -84,7 +84,7 @@ answer_open() {
 # grown RUN: v_os v_es = the sizes of its output so far
 grown() {
     v_os='' v_es=''
-    if [ "$v_state_is" = running ]; then
+    if [ "$v_state_is" = running ] && [ -z "$v_by" ]; then
         { read -r v_x v_os <"/proc/$v_sp/fdinfo/8" && read -r v_x v_es <"/proc/$v_sp/fdinfo/9"; } 2>/dev/null
     fi
     [ -n "$v_os" ] || { size "$v_dir/$1.$v_cn.o" && v_os=$v_size; }

@@ -1,0 +1,25 @@
+# The output of runs whose supervisor, a runner in perl, was killed: their commands hold the pipes open.
+
+# salvage RUN: after a look. Once for each run; what comes from now on goes behind what is there.
+salvage() {
+    case "$v_saved " in *" $1 "*) return ;; esac
+    ! supervisor_alive && command_alive || return 0
+    v_saved="$v_saved $1"
+    refill 1 "$v_co" "$v_dir/$1.$v_cn.o" &
+    refill 2 "$v_ce" "$v_dir/$1.$v_cn.e" &
+}
+
+# refill FD INODE FILE: only from the pipe that the claim names. The command may have turned to another one since.
+refill() {
+    exec 3<&- # the reaper's own pipe has to go when the reaper goes
+    case $(ls -ln "/proc/$v_cp/fd/$1") in *"-> pipe:[$2]") ;; *) return ;; esac
+    exec <"/proc/$v_cp/fd/$1" >>"$3" || return
+    while size "$3" && [ "$v_size" -lt "$v_cc" ]; do
+        blocks $((v_cc - v_size))
+        v_n=$v_size
+        dd bs="$v_bs" count="$v_count" || exec cat >/dev/null
+        size "$3"
+        [ "$v_size" -gt "$v_n" ] || return
+    done
+    exec tail -c "$tail_size"
+} 2>/dev/null
