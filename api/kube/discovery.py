@@ -39,6 +39,7 @@ class Offer:
     verbs: tuple[str, ...]
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    namespaced: bool = False
 
     @classmethod
     def of(cls, served: Served) -> "Offer":
@@ -58,7 +59,7 @@ class Offer:
         return {
             "name": self.plural,
             "singularName": self.singular,
-            "namespaced": False,
+            "namespaced": self.namespaced,
             "kind": self.kind,
             "verbs": self.verbs,
             **{key: value for key, value in names.items() if value},
@@ -69,7 +70,7 @@ class Offer:
         return {
             "resource": self.plural,
             "responseKind": {"group": group.name, "version": group.version, "kind": self.kind},
-            "scope": "Cluster",
+            "scope": "Namespaced" if self.namespaced else "Cluster",
             "singularResource": self.singular,
             "verbs": self.verbs,
             "shortNames": self.short_names,
@@ -107,8 +108,17 @@ class Group:
         return {"metadata": {"name": self.name, "creationTimestamp": None}, "versions": [version]}
 
 
-CORE: Final = Group(name="", version="v1")
-"""`/api/v1` is the flat API's, which is none of Kubernetes': as one of its resources nothing there is offered."""
+_EVENTS: Final = Offer(
+    plural="events",
+    singular="event",
+    kind="Event",
+    verbs=("create", "delete", "get", "list", "patch", "update"),
+    short_names=("ev",),
+    namespaced=True,
+)
+CORE: Final = Group(name="", version="v1", offers=(_EVENTS,))
+"""`/api/v1` is the flat API's; of Kubernetes' resources there, only events are offered."""
+EVENTS: Final = Group(name="events.k8s.io", version="v1", offers=(_EVENTS,))
 
 
 def own_group(kinds: Sequence[Served]) -> Group:

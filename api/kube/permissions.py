@@ -11,7 +11,7 @@ ANY: Final = "*"
 _READ: Final = ("get", "list", "watch")
 _CHANGE: Final = ("patch", "update")
 _MAKE: Final = ("create", "delete", "deletecollection")
-VERBS: Final = (*_READ, *_CHANGE, *_MAKE)
+_EVENT_GROUPS: Final = ("", "events.k8s.io")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,21 @@ class Rule:
     role: Role
     resources: tuple[str, ...]
     verbs: tuple[str, ...]
+    groups: tuple[str, ...] = (GROUP,)
     note: str = ""
+
+    def covers(self, caller: Principal, verb: str, target: "Target") -> bool:
+        """Whether it lets the caller do that."""
+        there = target.group in self.groups and target.resource in self.resources
+        return there and verb in self.verbs and caller.may(self.role)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A resource in its group."""
+
+    group: str
+    resource: str
 
 
 RULES: Final = (
@@ -34,8 +48,17 @@ RULES: Final = (
         note="an operator may cordon and uncordon, and nothing else",
     ),
     Rule(role=Role.ADMIN, resources=("nodes",), verbs=_MAKE),
+    Rule(role=Role.VIEWER, resources=("events",), verbs=("get", "list"), groups=_EVENT_GROUPS),
+    Rule(
+        role=Role.OPERATOR,
+        resources=("events",),
+        verbs=("create", "delete", "patch", "update"),
+        groups=_EVENT_GROUPS,
+    ),
 )
-RESOURCES: Final = tuple(dict.fromkeys(name for rule in RULES for name in rule.resources))
+_TARGETS: Final = tuple(
+    dict.fromkeys(Target(group=g, resource=r) for rule in RULES for g in rule.groups for r in rule.resources)
+)
 PATHS: Final = ("/api", "/api/*", "/apis", "/apis/*", "/openapi/*", "/version", "/metrics", "/metrics/*")
 """What a viewer may get besides resources."""
 OPEN: Final = ("/health", "/livez", "/readyz")
@@ -43,13 +66,15 @@ OPEN: Final = ("/health", "/livez", "/readyz")
 
 
 def allowed(caller: Principal, verb: str, group: str, resource: str, subresource: str = "") -> tuple[bool, str]:
-    """Whether the caller may do that, and what there is to say about it. `*` stands for all there are."""
-    groups = {GROUP, ANY, ""} if resource == ANY else {GROUP, ANY}
-    if group not in groups or resource not in {*RESOURCES, ANY} or subresource:
+    """Whether the caller may do that, and what there is to say about it. `*` stands for all there are.
+
+    kubectl asks for everything as `*` in no group.
+    """
+    groups = {group} if group != ANY and (group, resource) != ("", ANY) else {t.group for t in _TARGETS}
+    targets = [t for t in _TARGETS if t.group in groups and resource in {t.resource, ANY}]
+    if not targets or subresource:
         return False, "there is no such resource"
-    resources = RESOURCES if resource == ANY else (resource,)
-    verbs = VERBS if verb == ANY else (verb,)
-    rules = [_rule(caller, one, name) for one in verbs for name in resources]
+    rules = [_rule(caller, one, target) for target in targets for one in _verbs(verb, target)]
     if not all(rules):
         return False, f"the role {caller.role.value} does not allow it"
     notes = {rule.note for rule in rules if rule is not None and not caller.may(Role.ADMIN)}
@@ -66,7 +91,7 @@ def allowed_path(caller: Principal, verb: str, path: str) -> bool:
 def rules_of(caller: Principal) -> list[dict[str, Any]]:
     """All that the caller may do with resources, as ResourceRules."""
     return [
-        {"verbs": rule.verbs, "apiGroups": [GROUP], "resources": rule.resources}
+        {"verbs": rule.verbs, "apiGroups": rule.groups, "resources": rule.resources}
         for rule in RULES
         if caller.may(rule.role)
     ]
@@ -77,8 +102,16 @@ def paths_of(caller: Principal) -> tuple[str, ...]:
     return (*OPEN, *PATHS) if caller.may(Role.VIEWER) else OPEN
 
 
-def _rule(caller: Principal, verb: str, resource: str) -> Rule | None:
-    return next((r for r in RULES if resource in r.resources and verb in r.verbs and caller.may(r.role)), None)
+def _verbs(verb: str, target: Target) -> tuple[str, ...]:
+    """The verb, or all that the target has."""
+    if verb != ANY:
+        return (verb,)
+    there = (rule for rule in RULES if target.group in rule.groups and target.resource in rule.resources)
+    return tuple(name for rule in there for name in rule.verbs)
+
+
+def _rule(caller: Principal, verb: str, target: Target) -> Rule | None:
+    return next((rule for rule in RULES if rule.covers(caller, verb, target)), None)
 
 
 def _is_among(path: str, known: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ from typing import Final
 from api.auth.principal import Role
 from api.encoding import Encoder
 from api.kube.apply import APPLY_PATCH
-from api.kube.discovery import own_group
+from api.kube.discovery import EVENTS, own_group
 from api.kube.document_routes import document_paths
 from api.kube.encoding import encode_object
 from api.kube.events import routes as events
@@ -113,7 +113,7 @@ def _paths() -> Iterator[Path]:
         yield _collection(served, handlers)
         yield _object(served, handlers)
     yield from review_paths()
-    yield from document_paths((own_group(kinds), *review_groups()), OpenAPI(kinds, lambda: PATHS))
+    yield from document_paths((own_group(kinds), EVENTS, *review_groups()), OpenAPI(kinds, lambda: PATHS))
 
 
 PATHS: Final = (*_paths(), *events.PATHS)

@@ -131,6 +131,17 @@ def described(kubectl: Kubectl, name: str) -> dict[str, str]:
     return {pair[0]: pair[1] for pair in words if len(pair) == 2}
 
 
+def test_it_shows_what_happened(kubectl: Kubectl) -> None:
+    """G-1: events in a table, by `kubectl events`, and under what it describes."""
+    create(kubectl, node("told-1"))
+    selected = ("--field-selector", "involvedObject.name=told-1")
+    heads, *rows = kubectl("get", "events", *selected).splitlines()
+    assert heads.split() == ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
+    assert any("Registered" in row and "node/told-1" in row for row in rows)
+    assert "Registered" in kubectl("events", "--for", "node.v1.vendetta.dev/told-1")
+    assert "Registered" in kubectl("describe", "node", "told-1").partition("Events:")[2]
+
+
 def test_it_reads_a_list_in_chunks(kubectl: Kubectl) -> None:
     """G-1: every one of them, once."""
     names = [f"chunk-{number}" for number in range(7)]

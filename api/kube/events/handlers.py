@@ -12,7 +12,9 @@ from api.context import Context
 from api.errors import APIError, not_found
 from api.kube.events.body import checked, data_of
 from api.kube.events.shape import FieldSelector, shaped, to_core
+from api.kube.events.table import table
 from api.kube.events.told import NAMESPACE, reported_events, told_events
+from api.kube.negotiation import PLAIN, TABLES, negotiate
 from api.messages import JSON, MERGE_PATCH, answer, check_type, context_of, merge_patch, object_of
 from api.parameters import flag, number, text
 from controller.resources.meta import ObjectMeta
@@ -36,7 +38,8 @@ class Handlers:
         """The events of late, or of the objects that are selected; `continue` goes on after an event's name."""
         if flag(request, "watch"):
             raise APIError(405, "MethodNotAllowed", "events cannot be watched: watch the objects they are about")
-        context, selector = context_of(request), FieldSelector(text(request, "fieldSelector"))
+        form, context = negotiate(request, (PLAIN, *TABLES)), context_of(request)
+        selector = FieldSelector(text(request, "fieldSelector"))
         namespace = request.path_params.get("namespace", NAMESPACE)
         limit, after = number(request, "limit"), text(request, "continue") or ""
         found: list[dict[str, Any]] = []
@@ -48,12 +51,18 @@ class Handlers:
         if limit and len(page) > limit:
             meta |= {"continue": _name(page[limit - 1]), "remainingItemCount": len(page) - limit}
             page = page[:limit]
+        if form is not PLAIN:
+            return answer(table(form, meta, page, context.clock.now()))
         items = [shaped(core, self._version) for core in page]
         return answer({"kind": "EventList", "apiVersion": self._version, "metadata": meta, "items": items})
 
     async def get(self, request: Request) -> Response:
         """One event, by its name."""
-        return answer(shaped(await self._find(request), self._version))
+        form, core = negotiate(request, (PLAIN, *TABLES)), await self._find(request)
+        if form is not PLAIN:
+            meta = {"resourceVersion": core["metadata"].get("resourceVersion", "")}
+            return answer(table(form, meta, (core,), context_of(request).clock.now()))
+        return answer(shaped(core, self._version))
 
     async def create(self, request: Request) -> Response:
         """Take an event that somebody reports: 201."""

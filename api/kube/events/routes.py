@@ -29,7 +29,7 @@ _STATUS: Final[dict[str, Any]] = {"type": "object", "required": ["status"]}
 
 _WRITING: Final = tuple(
     Parameter(name=name, description="Accepted, and ignored.", schema=_TEXT)
-    for name in ("pretty", "fieldManager", "fieldValidation", "propagationPolicy")
+    for name in ("pretty", "timeout", "fieldManager", "fieldValidation", "propagationPolicy")
 )
 _LISTING: Final = (
     Parameter(
@@ -46,7 +46,15 @@ _LISTING: Final = (
     Parameter(name="watch", description="Refused: events cannot be watched.", schema=BOOLEAN),
     *(
         Parameter(name=name, description="Accepted, and ignored.", schema=_TEXT)
-        for name in ("resourceVersion", "resourceVersionMatch", "timeoutSeconds", "allowWatchBookmarks", "pretty")
+        for name in (
+            "allowWatchBookmarks",
+            "includeObject",
+            "pretty",
+            "resourceVersion",
+            "resourceVersionMatch",
+            "timeout",
+            "timeoutSeconds",
+        )
     ),
 )
 

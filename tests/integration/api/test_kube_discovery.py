@@ -58,12 +58,14 @@ async def test_names_and_aggregated_discovery_tell_the_same(api: API) -> None:
         assert [(r["name"], r["verbs"]) for r in plain] == [(r["resource"], r["verbs"]) for r in version["resources"]]
 
 
-async def test_the_core_group_offers_nothing_of_the_flat_api(api: API) -> None:
-    """G-1: `/api/v1` is the document's own; a Kubernetes client that looks there finds an empty group."""
+async def test_the_core_group_offers_events_and_nothing_of_the_flat_api(api: API) -> None:
+    """G-1: `/api/v1` is the document's own; a Kubernetes client that looks there finds events only."""
     assert (await get(api, "/api"))["versions"] == ["v1"]
-    assert (await get(api, "/api/v1"))["resources"] == []
+    (events,) = (await get(api, "/api/v1"))["resources"]
+    assert (events["name"], events["namespaced"], "watch" in events["verbs"]) == ("events", True, False)
     (core,) = (await get(api, "/api", AGGREGATED))["items"]
-    assert (core["metadata"]["name"], core["versions"][0]["resources"]) == ("", [])
+    (again,) = core["versions"][0]["resources"]
+    assert (core["metadata"]["name"], again["resource"], again["scope"]) == ("", "events", "Namespaced")
     assert (await get(api, "/api/v1/nodes")) == {"nodes": [], "count": 0, "resource_version": "0"}
 
 

@@ -122,7 +122,8 @@ async def test_the_rules_list_what_one_may(api: API) -> None:
     """G-1: `kubectl auth can-i --list`."""
     rules = await status(api, RULES, {"namespace": "default"}, role=Role.VIEWER)
     assert rules["resourceRules"] == [
-        {"verbs": ["get", "list", "watch"], "apiGroups": ["vendetta.dev"], "resources": ["nodes", "commands"]}
+        {"verbs": ["get", "list", "watch"], "apiGroups": ["vendetta.dev"], "resources": ["nodes", "commands"]},
+        {"verbs": ["get", "list"], "apiGroups": ["", "events.k8s.io"], "resources": ["events"]},
     ]
     assert not rules["incomplete"]
     assert "/version" in rules["nonResourceRules"][0]["nonResourceURLs"]
@@ -166,6 +167,19 @@ async def test_what_is_no_protobuf_is_refused(api: API, body: bytes) -> None:
     """B-10: 400 for every broken body, never a fault of the server."""
     refused = await api.client.post(MAY, content=body, headers={"Content-Type": PROTOBUF})
     assert (refused.status_code, refused.json()["reason"]) == (400, "BadRequest")
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_events_are_read_by_viewers_and_reported_by_operators(api: API, role: Role) -> None:
+    """E-5: in both groups, tried."""
+    said, done = {}, {}
+    for group, root in (("", "/api/v1"), ("events.k8s.io", "/apis/events.k8s.io/v1")):
+        url = f"{root}/namespaces/default/events"
+        async with api.as_(Principal(name="olga", role=role)) as client:
+            done[group] = [(await client.get(url)).status_code, (await client.post(url, json={})).status_code]
+        said[group] = [await may(api, role, verb, "events", group) for verb in ("list", "create")]
+    assert said == {group: [code != 403 for code in codes] for group, codes in done.items()}
+    assert not await may(api, role, "watch", "events", "")
 
 
 async def test_nothing_is_stored(api: API) -> None:

@@ -71,6 +71,30 @@ async def test_commands_are_rows(api: API) -> None:
     assert (row["Reason"], row["Requested-By"], row["Action"]) == ("NonZeroExit", "root", "make all")
 
 
+async def test_events_are_rows(api: API) -> None:
+    """G-1: `kubectl get events`, in both groups; one that is reported without times is a row as well."""
+    await api.node("n1")
+    name = (await api.command("n1"))["id"]
+    report = {"metadata": {"name": "told"}, "involvedObject": {"kind": "Node", "name": "n1"}, "reason": "Seen"}
+    made = await api.client.post("/api/v1/namespaces/default/events", json=report)
+    assert made.status_code == 201, made.text
+    for root in ("/api/v1", "/apis/events.k8s.io/v1"):
+        url = f"{root}/namespaces/default/events"
+        table = (await api.client.get(url, headers={"Accept": KUBECTL})).json()
+        assert shown(table) == ["Last Seen", "Type", "Reason", "Object", "Message"]
+        rows = {cells(table, number)["Reason"]: cells(table, number) for number in range(len(table["rows"]))}
+        assert (rows["Queued"]["Type"], rows["Queued"]["Object"]) == ("Normal", f"command/{name}")
+        assert rows["Queued"]["Last Seen"] in {"0s", "1s", "2s"}
+        assert (rows["Seen"]["Object"], rows["Seen"]["Message"], rows["Seen"]["Last Seen"]) == (
+            "node/n1",
+            "",
+            "<unknown>",
+        )
+        one = await api.client.get(f"{url}/told", headers={"Accept": KUBECTL})
+        assert cells(one.json()) == rows["Seen"]
+        assert one.json()["rows"][0]["object"]["metadata"]["name"] == "told"
+
+
 @pytest.mark.parametrize(
     ("include", "kind"), [("", "PartialObjectMetadata"), ("Metadata", "PartialObjectMetadata"), ("Object", "Node")]
 )
