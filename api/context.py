@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from api.stopping import Stopping
 from api.traffic import Traffic
 from controller.contacts import Contacts
+from controller.followers import Followers
 from controller.nodelog import NodeLog
 from controller.runtime.clock import Clock
 from controller.settings import Settings
@@ -26,6 +27,7 @@ class Context:
     clock: Clock
     contacts: Contacts
     node_log: NodeLog
+    followers: Followers
     metrics: "Metrics"
     broadcaster: "Broadcaster"
     controllers: "Controllers"

@@ -34,6 +34,7 @@ from controller.config import Loaded
 from controller.contacts import Contacts
 from controller.controllers import Controllers, Parts
 from controller.duration import SECOND
+from controller.followers import Followers
 from controller.installed import Installed
 from controller.metrics import Metrics
 from controller.nodelog import NodeLog
@@ -95,7 +96,7 @@ async def _build(
 ) -> Context:
     clock, contacts, metrics, traffic = SystemClock(), Contacts(), Metrics(), Traffic()
     node_log = NodeLog(clock)
-    stopping = Stopping()
+    followers, stopping = Followers(), Stopping()
     fail_here = failpoint.from_environment(os.environ)
     store = await _open(settings, source, clock, fail_here)
     stack.push_async_callback(store.aclose)
@@ -108,6 +109,7 @@ async def _build(
             clock=clock,
             contacts=contacts,
             node_log=node_log,
+            followers=followers,
             metrics=metrics,
             transports=installed,
             known_hosts=installed.known_hosts,
@@ -125,6 +127,7 @@ async def _build(
         clock=clock,
         contacts=contacts,
         node_log=node_log,
+        followers=followers,
         metrics=metrics,
         broadcaster=broadcaster,
         controllers=controllers,

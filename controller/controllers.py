@@ -13,6 +13,7 @@ from controller.contacts import Contacts
 from controller.dispatch import Dispatcher
 from controller.duration import SECOND
 from controller.endpoints import Endpoints, KnownHosts
+from controller.followers import Followers
 from controller.freeze import Freeze
 from controller.janitor import PAUSE as JANITOR_PAUSE
 from controller.janitor import Janitor
@@ -56,6 +57,7 @@ class Parts:
     clock: Clock
     contacts: Contacts
     node_log: NodeLog
+    followers: Followers
     metrics: Metrics
     transports: Callable[[str], Transport]
     known_hosts: KnownHosts
@@ -91,6 +93,7 @@ class Controllers:
             max_retries=settings.registry.max_retries,
             connect_concurrency=settings.transports.connect_concurrency,
         )
+        parts.followers.on_first = self._followed
         self._dispatcher.on_link = self._link_changed
         self._dispatcher.on_end = self._run_ended
         self._dispatcher.on_mismatch = lambda uid, error: self._observations.of(uid).mismatch(error)
@@ -168,6 +171,7 @@ class Controllers:
             dispatcher=self._dispatcher,
             lanes=self._lanes,
             freeze=self.freeze,
+            followers=self._parts.followers,
             clock=self._parts.clock,
             metrics=self._parts.metrics,
             node_timeout=node_timeout,
@@ -235,6 +239,11 @@ class Controllers:
     def _link_changed(self, node: str) -> None:
         self._nodes.queue.add(node)
         self._wake_commands(node)
+
+    def _followed(self, name: str) -> None:
+        command = self._parts.store.get("Command", name)
+        if isinstance(command, Command) and not command.ended:
+            self._commands.queue.add(name)
 
     def _run_ended(self, status: RunStatus) -> None:
         name = self._lanes.name_of(status.run.partition(".")[0])

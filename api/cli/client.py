@@ -12,6 +12,7 @@ from api.cli.answers import checked, headers_of, json_of, no_contact
 from api.cli.connection import Connection
 from api.cli.errors import Expired, Failed, NotFound
 from api.cli.kinds import API, Kind
+from api.cli.lines import Lines
 
 PAGE: Final = 500
 _TIMEOUT: Final = httpx2.Timeout(30, connect=5)
@@ -108,13 +109,13 @@ class Client:
         params |= {"labelSelector": selector} if selector else {}
         try:
             with self.stream(path_of(kind), **params) as response:
-                for line in response.iter_lines():
-                    if line:
-                        yield self._event(line)
+                lines = Lines()
+                for data in response.iter_bytes():
+                    yield from map(self._event, lines.feed(data))
         except httpx2.ReadTimeout:
             return
 
-    def _event(self, line: str) -> tuple[str, Object]:
+    def _event(self, line: bytes) -> tuple[str, Object]:
         event = json.loads(line)
         if event.get("type") == "ERROR":
             status = event.get("object", {})

@@ -97,7 +97,7 @@ async def _one(remote: Remote, run: Run, screen: Screen, gate: asyncio.Semaphore
             async for piece in remote.follow(run.name):
                 telling.cancel()
                 screen.show(run.node, piece)
-        run.command = await remote.get(run.name)
+        run.command = await remote.get(run.name, patiently=True)
     except CLIError as error:
         run.error = error
     finally:

@@ -6,6 +6,7 @@ A lost connection is not the end of a command, so everything after its creation 
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -18,6 +19,7 @@ from api.cli.client import MERGE_PATCH, path_of
 from api.cli.connection import Connection
 from api.cli.errors import Conflict, Failed, Refused, Unreachable
 from api.cli.kinds import COMMANDS
+from api.cli.lines import Lines
 from api.cli.outcome import has_ended
 from api.cli.tables import Object
 
@@ -41,6 +43,7 @@ class Remote:
 
     def __init__(self, connection: Connection, *, connections: int = 100) -> None:
         self.url = connection.url
+        self._heard_at = time.monotonic()
         self._http = httpx2.AsyncClient(
             base_url=connection.url,
             headers=headers_of(connection),
@@ -57,31 +60,37 @@ class Remote:
 
     async def create(self, command: Object) -> Object:
         """Send a command. Its name is ours, so sending it again after a broken connection cannot run it twice."""
-        for attempt in range(3):
+        sent = False
+        while True:
             try:
                 return json_of(await self._send("POST", path_of(COMMANDS), command, "application/json"), self.url)
             except Conflict:
-                if not attempt:
+                if not sent:
                     raise
                 return await self.get(command["metadata"]["name"])
-            except httpx2.ConnectError as error:
-                raise no_contact(error, self.url) from None
             except httpx2.HTTPError as error:
-                if attempt == 2:
+                sent = sent or not isinstance(error, httpx2.ConnectError)
+                if not sent or self._given_up():
                     raise no_contact(error, self.url) from None
-        raise AssertionError("unreachable")
+            await asyncio.sleep(_PAUSE)
 
     async def _send(self, method: str, path: str, body: Object, kind: str) -> httpx2.Response:
         return await self._http.request(
             method, path, content=json.dumps(body).encode(), headers={"Content-Type": kind}
         )
 
-    async def get(self, name: str) -> Object:
-        """The command as it is now."""
-        try:
-            return json_of(await self._http.get(path_of(COMMANDS, name)), self.url)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise no_contact(error, self.url) from None
+    async def get(self, name: str, *, patiently: bool = False) -> Object:
+        """The command as it is now; `patiently`: also when the server comes back only in a while."""
+        while True:
+            try:
+                answer = await self._http.get(path_of(COMMANDS, name))
+            except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+                if not patiently or self._given_up():
+                    raise no_contact(error, self.url) from None
+                await asyncio.sleep(_PAUSE)
+                continue
+            self._heard_at = time.monotonic()
+            return json_of(answer, self.url)
 
     async def cancel(self, name: str) -> Object:
         """Ask for it to be cancelled."""
@@ -93,15 +102,13 @@ class Remote:
 
     async def follow(self, name: str, *, stream: str = "all", offset: int = 0) -> AsyncIterator[Piece]:
         """The output from `offset`, live, until the command has ended and all of it is here."""
-        away_since: float | None = None
         while True:
             try:
                 async for piece in self._pieces(name, stream=stream, offset=offset, follow=True):
                     offset += len(piece.data)
                     yield piece
-                ended = has_ended(await self.get(name))
-                away_since = None
-                if ended:  # what came between the end of that stream and the end of the command
+                if has_ended(await self.get(name)):
+                    # What came between the end of that stream and the end of the command.
                     async for piece in self._pieces(name, stream=stream, offset=offset, follow=False):
                         offset += len(piece.data)
                         yield piece
@@ -111,9 +118,7 @@ class Remote:
             except Refused:
                 raise
             except Unreachable as error:
-                now = asyncio.get_running_loop().time()
-                away_since = away_since or now
-                if now - away_since > PATIENCE:
+                if self._given_up():
                     raise Unreachable(f"{error}; the command goes on: `vendetta logs -f {name}` shows it") from None
             await asyncio.sleep(_PAUSE)
 
@@ -134,16 +139,27 @@ class Remote:
                 if not answer.is_success:
                     await answer.aread()
                 checked(answer, self.url)
-                async for line in answer.aiter_lines():
-                    if line:
-                        yield _piece(line)
+                async for line in self._lines(answer):
+                    yield _piece(line)
         except httpx2.ReadTimeout:
             raise
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise no_contact(error, self.url) from None
 
+    async def _lines(self, answer: httpx2.Response) -> AsyncIterator[bytes]:
+        lines = Lines()
+        self._heard_at = time.monotonic()
+        async for data in answer.aiter_bytes():
+            self._heard_at = time.monotonic()
+            for line in lines.feed(data):
+                yield line
 
-def _piece(line: str) -> Piece:
+    def _given_up(self) -> bool:
+        """Whether the server has been away for too long."""
+        return time.monotonic() - self._heard_at > PATIENCE
+
+
+def _piece(line: bytes) -> Piece:
     """One chunk: text in `data`, or bytes that are not text in `base64`."""
     try:
         chunk: dict[str, Any] = json.loads(line)

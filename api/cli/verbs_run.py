@@ -201,6 +201,7 @@ def logs(
 
 async def _logs(connection: Connection, name: str, follow: bool, stream: str, offset: int, shape: Shape) -> None:
     async with Remote(connection) as remote:
+        await remote.get(name)  # a server that is not there, or no such command, is told at once
         read = remote.follow if follow else remote.output
         async for piece in read(name, stream=stream, offset=offset):
             if shape is Shape.JSON:

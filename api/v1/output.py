@@ -1,7 +1,9 @@
 """Handler of `/api/v1/commands/{id}/logs`: output as raw bytes, or as tagged chunks (contract C-11)."""
 
 import base64
+import re
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Final, cast
 
 from pydantic_core import to_json
@@ -10,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api.auth.revocation import still_counts
 from api.context import Context
+from api.errors import bad_request
 from api.messages import admission_of, context_of
 from api.parameters import flag, number, text
 from api.routing import principal_of
@@ -20,36 +23,67 @@ from controller.resources.types import rfc3339
 from controller.store.base import Chunk, Expired, Stream
 
 RAW, NDJSON, EVENTS = "application/octet-stream", "application/x-ndjson", "text/event-stream"
+_HEADERS: Final = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", "Vary": "Accept"}
+_ID: Final = re.compile("[0-9]{1,16}")
 _PIECE: Final = 256 * 1024
 _PATIENCE: Final = 1.0
 """Seconds after which a follower looks again without having been woken, at its token, too."""
 
 
 async def get_logs(request: Request) -> Response:
-    """The output from `offset` in the chosen view; with `follow`, until the command or the token has ended."""
+    """The output from `offset` in the chosen view; with `follow`, until the command or the token has ended.
+
+    As Server-Sent Events each chunk has an id, the offset after it: `Last-Event-ID` goes on from there, and once
+    there is nothing more to come the answer is 204, at which a browser stops asking.
+    """
     command = admission_of(request).commands.get(request.path_params["id"])
     chosen = text(request, "stream")
     stream = None if chosen in {None, "all"} else cast("Stream", chosen)
-    chunks = _chunks(request, command, stream, number(request, "offset"), follow=flag(request, "follow"))
-    media = _negotiate(request.headers.get("accept", ""))
-    headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", "Vary": "Accept"}
-    return StreamingResponse(_encoded(chunks, media), media_type=media, headers=headers)
+    media, offset, follow = _negotiate(request), number(request, "offset"), flag(request, "follow")
+    seen = _last_seen(request) if media == EVENTS else None
+    if seen is not None:
+        offset = seen
+        if _ended(context_of(request), command) and offset >= _size(request, command, stream):
+            return Response(status_code=204, headers=_HEADERS)
+    chunks = _chunks(request, command, stream, offset, follow=follow)
+    return StreamingResponse(_encoded(chunks, stream, media), media_type=media, headers=_HEADERS)
 
 
-def _negotiate(accept: str) -> str:
+def _negotiate(request: Request) -> str:
     """The form asked for by name; raw bytes for everybody else."""
+    accept = request.headers.get("accept", "")
     named = {part.split(";", 1)[0].strip().lower() for part in accept.split(",")}
     return next((media for media in (NDJSON, EVENTS) if media in named), RAW)
 
 
-async def _encoded(chunks: AsyncIterator[Chunk], media: str) -> AsyncIterator[bytes]:
+def _last_seen(request: Request) -> int | None:
+    """The offset that the client has come to: the id of the last chunk that it was given. Raises APIError (400)."""
+    given = request.headers.get("last-event-id")
+    if not given:
+        return None
+    if not _ID.fullmatch(given):
+        raise bad_request("Last-Event-ID: the id of a chunk of this output is a number of bytes")
+    return int(given)
+
+
+def _size(request: Request, command: Command, stream: Stream | None) -> int:
+    out, err = context_of(request).store.output_sizes(command.uid)
+    return out + err if stream is None else out if stream == "stdout" else err
+
+
+async def _encoded(chunks: AsyncIterator[Chunk], stream: Stream | None, media: str) -> AsyncIterator[bytes]:
     async for chunk in chunks:
         if media == RAW:
             yield chunk.data
         elif media == NDJSON:
             yield to_json(_view(chunk)) + b"\n"
         else:
-            yield b"data: " + to_json(_view(chunk)) + b"\n\n"
+            yield b"id: %d\ndata: %b\n\n" % (_after(chunk, stream), to_json(_view(chunk)))
+
+
+def _after(chunk: Chunk, stream: Stream | None) -> int:
+    """The offset after a chunk, in the chosen view."""
+    return (chunk.position if stream is None else chunk.offset) + len(chunk.data)
 
 
 def _view(chunk: Chunk) -> LogChunkView:
@@ -72,18 +106,19 @@ async def _chunks(
     """Chunks in order. Whether the command has ended is asked before reading, so that nothing is missed."""
     context = context_of(request)
     store = context.store
-    while True:
-        ended = _ended(context, command)
-        seen = sum(store.output_sizes(command.uid))
-        while chunks := await store.read_output(command.uid, stream=stream, offset=offset, limit=_PIECE):
-            if follow and not _caller_counts(request):
+    with context.followers.following(command) if follow else nullcontext():
+        while True:
+            ended = _ended(context, command)
+            seen = sum(store.output_sizes(command.uid))
+            while chunks := await store.read_output(command.uid, stream=stream, offset=offset, limit=_PIECE):
+                if follow and not _caller_counts(request):
+                    return
+                for chunk in chunks:
+                    yield chunk
+                    offset = _after(chunk, stream)
+            if ended or not follow or context.stopping.is_set() or not _caller_counts(request):
                 return
-            for chunk in chunks:
-                yield chunk
-                offset = (chunk.position if stream is None else chunk.offset) + len(chunk.data)
-        if ended or not follow or context.stopping.is_set() or not _caller_counts(request):
-            return
-        await _news(context, command, seen)
+            await _news(context, command, seen)
 
 
 def _caller_counts(request: Request) -> bool:

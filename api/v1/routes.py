@@ -254,13 +254,20 @@ COMMAND_PATHS: Final = (
                         schema={"type": "integer", "minimum": 0, "maximum": 2**53},
                     ),
                     Parameter(name="follow", description="Go on until the command has ended.", schema=BOOLEAN),
+                    Parameter(
+                        name="Last-Event-ID",
+                        where="header",
+                        description="As Server-Sent Events: go on after the chunk with this id.",
+                        schema={"type": "string", "pattern": "^[0-9]{0,16}$"},
+                    ),
                 ),
                 responses={
                     200: (
                         ("Raw bytes; with the Accept header, tagged chunks.", None, output.RAW),
                         ("Tagged chunks, one a line.", LogChunkView, output.NDJSON),
                         ("Tagged chunks, one an event.", None, output.EVENTS),
-                    )
+                    ),
+                    204: ("As Server-Sent Events: nothing follows what the client has.", None, JSON),
                 },
                 stream=True,
             ),

@@ -12,6 +12,7 @@ import structlog
 from controller.decide import Answer, Do, Known, Nothing, Seen, Sent, Silence, Step, decide
 from controller.dispatch import Connecting, Dispatcher
 from controller.duration import SECOND
+from controller.followers import Followers
 from controller.freeze import Freeze
 from controller.lanes import Lanes
 from controller.metrics import Metrics
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 INLINE_WAIT = 0.25
 POLL_FIRST, POLL_MOST = 0.5, 1.0
+POLL_LIVE = 0.25
 RETRY_SOON = 0.2
 LATE_LOOK = 5.0
 LONGEST_HOLD = 30.0
@@ -49,6 +51,7 @@ class CommandReconciler:
         dispatcher: Dispatcher,
         lanes: Lanes,
         freeze: Freeze,
+        followers: Followers,
         clock: Clock,
         metrics: Metrics,
         node_timeout: float,
@@ -59,6 +62,7 @@ class CommandReconciler:
         self._dispatcher = dispatcher
         self._lanes = lanes
         self._freeze = freeze
+        self._followers = followers
         self._clock = clock
         self._metrics = metrics
         self._node_timeout = timedelta(seconds=node_timeout)
@@ -256,6 +260,8 @@ class CommandReconciler:
         more = await self._collector.collect(command, session, status)
         if more:
             return Result(requeue_after=0)
+        if self._followers.follow(command):
+            return Result(requeue_after=POLL_LIVE)
         age = max(0.0, (now - (command.status.started or now)).total_seconds())  # a clock may have been set back
         return Result(requeue_after=min(POLL_MOST, POLL_FIRST + age / 10))
 

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.context import Context
 from controller.contacts import Contacts
+from controller.followers import Followers
 from controller.metrics import Metrics
 from controller.nodelog import NodeLog
 from controller.runtime.clock import SystemClock
@@ -47,6 +48,7 @@ async def make_context(clock: StillClock | SystemClock | None = None, **sections
         clock=clock,
         contacts=Contacts(),
         node_log=NodeLog(clock),
+        followers=Followers(),
         metrics=Metrics(),
         broadcaster=cast("Any", None),
         controllers=cast("Any", None),

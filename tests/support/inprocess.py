@@ -13,6 +13,7 @@ from api.auth.principal import Principal, Role
 from api.context import Context
 from controller.announce import announce
 from controller.contacts import Contacts
+from controller.followers import Followers
 from controller.metrics import Metrics
 from controller.nodelog import NodeLog
 from controller.outcome import ended
@@ -108,6 +109,7 @@ async def running(settings: Settings | None = None) -> AsyncIterator[API]:
         clock=clock,
         contacts=Contacts(),
         node_log=NodeLog(clock),
+        followers=Followers(),
         metrics=Metrics(),
         broadcaster=cast("Any", None),
         controllers=cast("Any", None),

@@ -21,6 +21,7 @@ from api.stream import Broadcaster
 from api.traffic import Traffic
 from controller.announce import announce
 from controller.contacts import Contacts
+from controller.followers import Followers
 from controller.metrics import Metrics
 from controller.nodelog import NodeLog
 from controller.resources.meta import ObjectMeta
@@ -140,6 +141,7 @@ async def _serve(sections: Mapping[str, Mapping[str, Any]], started: list[Live],
         clock=clock,
         contacts=contacts,
         node_log=NodeLog(clock),
+        followers=Followers(),
         metrics=Metrics(),
         broadcaster=broadcaster,
         controllers=cast("Any", loops),

@@ -11,6 +11,7 @@ from controller.admission.caller import Caller
 from controller.announce import announce
 from controller.contacts import Contacts
 from controller.controllers import Controllers, Parts
+from controller.followers import Followers
 from controller.metrics import Metrics
 from controller.nodelog import NodeLog
 from controller.resources.command import Command, CommandParams, CommandSpec
@@ -39,6 +40,7 @@ class World:
         self.fleet = fleet
         self.metrics = Metrics()
         self.contacts = Contacts()
+        self.followers = Followers()
         self.admission = Admission(
             store=self.store,
             clock=self.clock,
@@ -52,6 +54,7 @@ class World:
                 clock=self.clock,
                 contacts=self.contacts,
                 node_log=NodeLog(self.clock),
+                followers=self.followers,
                 metrics=self.metrics,
                 transports=self._transport,
                 known_hosts=lambda address, port: (),

@@ -362,7 +362,8 @@ async def test_output_comes_in_tagged_chunks_when_asked_for(api: API) -> None:
     assert '"stream":"stderr","offset":0,"position":4' in lines[1]
     assert '"base64":"/w=="' in lines[1]
     events = (await api.client.get(url, headers={"Accept": "text/event-stream"})).text
-    assert events.startswith('data: {"stream":"stdout"')
+    assert events.startswith('id: 4\ndata: {"stream":"stdout"')
+    assert '\n\nid: 5\ndata: {"stream":"stderr"' in events
     assert events.endswith("\n\n")
 
 
