@@ -44,7 +44,7 @@ class Known:
     held_by: str = "Queued"
     """Why it is not admitted."""
     moved: bool = False
-    """The node is reached at another place, or shows another host key, than when it was sent something."""
+    """It is not at the place where it was sent something, or has another host key, or other files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,7 +146,7 @@ class Dispatcher:
         return link.way
 
     def place_of(self, node: Node) -> str:
-        """Where the node's session leads: address, port and host key. A changed one may be another machine."""
+        """Where the node's session leads: address, port, host key and files. A changed one may be another machine."""
         link = self._links.get(node.uid)
         return link.way.place if link is not None and link.way is not None else ""
 
@@ -267,7 +267,8 @@ class Dispatcher:
         except BaseException:
             await session.aclose()
             raise
-        return f"{endpoint.address}:{endpoint.port} {session.info.host_key or ''}", session
+        info = session.info
+        return f"{endpoint.address}:{endpoint.port} {info.host_key or ''} {info.install_id}", session
 
     async def _check_pin(self, endpoint: Endpoint, session: Session) -> None:
         """Pin a key seen for the first time before anything is sent; if another won that race, it decides."""

@@ -183,12 +183,15 @@ class Probe:
 class SessionInfo:
     """What became known while connecting: the boot id, which runner answers, and the host key seen.
 
+    `install_id` names the files of the run protocol that this session looks at: drawn at random when they were begun,
+    empty where it could not be written. With another one none of the earlier runs can be found.
     `login_seconds` is the time from the node's taking the connection to its being of use.
     """
 
     boot_id: str
     runner: str
     host_key: str | None = None
+    install_id: str = ""
     login_seconds: float = 0.0
 
 

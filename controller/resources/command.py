@@ -100,7 +100,7 @@ class Delivery(Model):
     node_uid: str
     transport: str = ""
     place: str = ""
-    """Where the node was reached when the start was first sent: address, port and host key."""
+    """Where the node was reached when the start was first sent: address, port, host key and its files' id."""
     boot_id: str | None = None
     """The node's boot id when the start was first sent; None: never sent."""
     sent_at: Timestamp | None = None

@@ -79,6 +79,10 @@ class Node(ABC):
         """Give the node another host key, in force from the next start."""
         self._host_key = key
 
+    def take_host_key_of(self, other: "Node") -> None:
+        """Be taken for that node, from the next start on."""
+        self.set_host_key(other._host_key)
+
     def authorize(self, *public_keys: str) -> None:
         """Make these public keys, and no others, open the node."""
         folder = self.home / ".ssh"

@@ -84,9 +84,10 @@ class Runner:
             ) from e
         except OSError as e:
             raise ConnectionLost(f"starting the runner: {e}") from e
-        _, boot, language, directory = hello.words.split(" ", 3)
+        _, boot, language, install, directory = hello.words.split(" ", 4)
         bulk = Bulk(open_channel, shell=shell, directory=directory, channels=channels)
-        return cls(channel, bulk, SessionInfo(boot_id=boot, runner=f"sh/1 ({language})"), hello.rest)
+        info = SessionInfo(boot_id=boot, runner=f"sh/1 ({language})", install_id="" if install == "-" else install)
+        return cls(channel, bulk, info, hello.rest)
 
     @property
     def closed(self) -> bool:

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import asyncssh
 
-from transports.base import Output, Probe, RunId, RunStatus, SessionInfo, StartRequest
+from transports.base import Output, Probe, RunId, RunStatus, StartRequest
 from transports.errors import Busy, ConnectionLost, EndpointInvalid, TransportError, Unreachable, UnsupportedShell
 from transports.runner.client import Flavour, Runner
 from transports.ssh.channel import ExecChannel
@@ -56,12 +57,7 @@ class SSHSession:
             raise self._launch_failure(exc, timeout) from exc
         runner.on_end = self._ended
         runner.on_close = self._over
-        self.info = SessionInfo(
-            boot_id=runner.info.boot_id,
-            runner=runner.info.runner,
-            host_key=self._connection.host_key,
-            login_seconds=self._connection.age,
-        )
+        self.info = replace(runner.info, host_key=self._connection.host_key, login_seconds=self._connection.age)
         self._runner = runner
         self._first = None
 

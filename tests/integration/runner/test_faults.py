@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -205,6 +206,20 @@ async def test_a_reused_pid_is_not_the_command(node: Any, runner: Runner, new_ru
     innocent.wait()
 
 
+async def test_the_files_have_an_id_that_stays_until_they_are_gone(node: Any, launch: Launch) -> None:
+    first, other = await asyncio.gather(launch(), launch())
+    drawn = first.info.install_id
+    assert re.fullmatch(r"[0-9a-f-]{36}", drawn)
+    assert drawn == other.info.install_id == (await launch()).info.install_id
+    (node.directory / "I").write_bytes(b"")  # a power cut may leave a name without contents
+    again = (await launch()).info.install_id
+    assert len(again) == 36
+    assert again == (await launch()).info.install_id != drawn
+    assert not list(node.directory.glob("I.*"))
+    (node.directory / "I").unlink()
+    assert (await launch()).info.install_id not in {drawn, again}
+
+
 async def test_a_torn_claim_counts_as_none(node: Any, runner: Runner, new_run: NewRun) -> None:
     request = new_run("echo ran")
     (node.directory / f"{request.run}.l").write_bytes(b"\nc 0123456789abcdef 00")
@@ -350,9 +365,13 @@ async def test_an_end_that_fits_nowhere_is_told_by_the_name_of_a_file(
     (log,) = logs_below(small_disk, request.run)
     with log.open("ab") as file:  # a torn line up to the end of the block: the next append needs another one
         file.write(b"\n" + b"x" * (os.sysconf("SC_PAGESIZE") - 1 - file.tell()))
+    (log.parent / "I").unlink()
     with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as file:
         while file.write(bytes(4096)):
             pass
+    nameless = await node.launch(base_dir=str(small_disk / "base"))
+    assert nameless.info.install_id == ""
+    await nameless.aclose()
     s = await ended(r, request.run)
     assert (s.state, s.exit_code, s.inline) == (RunState.DONE, 3, (b"out\n", b""))
     assert b"\ne 3" not in log.read_bytes()

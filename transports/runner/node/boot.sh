@@ -55,6 +55,18 @@ settle_in() {
     [ -O "$v_dir" ] || give_up base "wrong owner: $v_dir"
 }
 
+# identify: v_id, drawn once for these files. Who answers with another one never had the runs that are asked about,
+# although address, host key and kernel may be the same: a container that was replaced, a home that was wiped.
+identify() {
+    v_id=''
+    [ -s "$v_dir/I" ] && read -r v_id <"$v_dir/I" && return
+    read -r v_x </proc/sys/kernel/random/uuid
+    put "$v_x$v_nl" >"$v_dir/I.$v_hello" || { rm -f "$v_dir/I.$v_hello" && return; }
+    ln "$v_dir/I.$v_hello" "$v_dir/I" || [ -s "$v_dir/I" ] || mv -f "$v_dir/I.$v_hello" "$v_dir/I"
+    rm -f "$v_dir/I.$v_hello"
+    read -r v_id <"$v_dir/I"
+}
+
 # The reaper runs from a file. Without space for it this runner still answers, and refuses to start runs
 # until there is some.
 store() {
@@ -94,7 +106,7 @@ hand_over() {
         unset PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS
         export LC_ALL
         trap - PIPE USR1
-        exec "$v_perl" -e "$v_load" "$v_left" "$v_hello" "$v_boot" "$v_dir" "$v_file" "$v_sh" "$v_umask" "$@"
+        exec "$v_perl" -e "$v_load" "$v_left" "$v_hello" "$v_boot" "${v_id:--}" "$v_dir" "$v_file" "$v_sh" "$v_umask" "$@"
     fi
     [ "$v_prefer" != perl ] || give_up tool perl
     IFS= read -r v_x
@@ -149,9 +161,10 @@ serve() {
     v_rid=$v_hello v_gen=0 v_count=0
     store
     exec 2>/dev/null
+    identify
     hand_over
     summon a
-    put "${v_nl}VND1 $v_hello hello $v_boot $v_flavour $v_dir$v_nl"
+    put "${v_nl}VND1 $v_hello hello $v_boot $v_flavour ${v_id:--} $v_dir$v_nl"
     expire </dev/null >/dev/null 6>&- &
     serve_loop
 }

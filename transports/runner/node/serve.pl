@@ -127,9 +127,9 @@ sub turn {
     tick() if $poked or now() >= $due;
 }
 
-# serve HELLO BOOT DIRECTORY FILE SHELL UMASK VARIABLES...: the last are those that would have changed this perl
+# serve HELLO BOOT INSTALL DIRECTORY FILE SHELL UMASK VARIABLES...: the last are those that would have changed this perl
 sub serve {
-    ($hello, $boot, $dir, $file, $sh, my $mask) = splice @_, 0, 6;
+    ($hello, $boot, my $install, $dir, $file, $sh, my $mask) = splice @_, 0, 7;
     delete $ENV{LC_ALL};
     for (@_) { $ENV{$1} = $2 if /^(\w+)=(.*)/s }
     $umask = oct $mask;
@@ -141,7 +141,7 @@ sub serve {
     watch($births, \&acknowledge);
     watch(*STDIN, \&hear);
     summon();
-    pour(*STDOUT, "\nVND1 $hello hello $boot perl $dir\n");
+    pour(*STDOUT, "\nVND1 $hello hello $boot perl $install $dir\n");
     expire();
     $due = 9e15;
     turn() while $open or %ours;

@@ -1,0 +1,70 @@
+"""Another machine where a node used to be, with its address, host key and kernel: containers of one image."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.nodes import Farm, SshdNode, find_program
+from tests.support.server import Server
+
+pytestmark = pytest.mark.sshd
+
+
+@pytest.fixture
+def twins(farm: Farm) -> tuple[SshdNode, SshdNode]:
+    """Two nodes with one host key and one port, of which the first is up."""
+    if not find_program("sshd"):
+        pytest.skip("sshd is not installed")
+    first, second = asyncio.run(farm.sshd()), asyncio.run(farm.sshd())
+    second.stop()
+    second.port = first.port
+    second.take_host_key_of(first)
+    return first, second
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 15) -> None:
+    """Until it holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def replace(first: SshdNode, second: SshdNode) -> None:
+    """The first is gone with all that ran on it, the second answers in its place."""
+    first.close()
+    asyncio.run(second.start())
+
+
+def test_a_start_that_one_may_have_got_is_not_sent_to_the_other(
+    server: Server, twins: tuple[SshdNode, SshdNode]
+) -> None:
+    """C-9: sent and not answered by a container that was then replaced: unknown, not a second run elsewhere."""
+    first, second = twins
+    server.register("node-1", first)
+    assert server.send("node-1", "true").json()["status"] == "success"
+    (runner,) = first.runner_pids()
+    os.kill(runner, signal.SIGSTOP)
+    command = server.send("node-1", "echo x >>$HOME/ran", wait="0").json()
+    wait_for(lambda: server.command(command["id"])["attempts"] == 1)
+    replace(first, second)
+    result = server.ended(command["id"], 30)
+    assert (result["status"], result["reason"]) == ("unknown", "DeliveryUnconfirmed")
+    assert server.send("node-1", "echo fine").json()["output"] == "fine"
+    assert not (second.home / "ran").exists()
+
+
+def test_a_run_that_one_had_claimed_is_lost_with_it(server: Server, twins: tuple[SshdNode, SshdNode]) -> None:
+    """C-7: the one that answers now never heard of it."""
+    first, second = twins
+    server.register("node-1", first)
+    command = server.send("node-1", "echo x >>$HOME/ran; sleep 60", wait="0").json()
+    server.until(command["id"], "running")
+    replace(first, second)
+    result = server.ended(command["id"], 30)
+    assert (result["status"], result["reason"]) == ("unknown", "RunLost")
+    assert not (second.home / "ran").exists()
