@@ -4,12 +4,13 @@ import asyncio
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.support.keys import KeyPair, make_key_pair
-from tests.support.matrix import EVERY_CELL, LOGINS, SERVERS, SHELLS, Cell, problem_of
+from tests.support.matrix import EVERY_CELL, LOGINS, RUNNERS, SERVERS, SHELLS, Cell, problem_of
 from tests.support.nodes import Farm
 
 WIDTH = 6
@@ -19,9 +20,15 @@ PROBLEM, ABSENT, GOOD = "FAILED", "absent", "ok"
 
 async def main(wanted: list[str]) -> int:
     """Examine the cells that were asked for; 1 if anything does not work, 2 if there is no such cell."""
-    cells = [cell for cell in EVERY_CELL if {cell.shell, cell.server, cell.login}.issuperset(wanted)]
+    cells = [
+        cell
+        for cell in EVERY_CELL
+        if {cell.shell, cell.server, cell.login, f"{cell.runner}-runner"}.issuperset(wanted)
+    ]
     if not cells:
-        print("There is no such cell. Values:", *SHELLS, *SERVERS, *LOGINS)
+        print(
+            "There is no such cell. Values:", *SHELLS, *SERVERS, *LOGINS, *(f"{runner}-runner" for runner in RUNNERS)
+        )
         return 2
     verdicts: dict[Cell, str] = {}
     began = time.monotonic()
@@ -47,7 +54,7 @@ async def _one(
             verdict = PROBLEM
         verdicts[cell] = verdict
         took = time.monotonic() - began
-        print(f"{len(verdicts):3}/{of}  {cell!s:26} {took:5.1f} s  {verdict}  {problem or ''}", flush=True)
+        print(f"{len(verdicts):3}/{of}  {cell!s:31} {took:5.1f} s  {verdict}  {problem or ''}", flush=True)
 
 
 async def _problem(cell: Cell, folder: Path, key: KeyPair) -> str | None:
@@ -59,11 +66,10 @@ async def _problem(cell: Cell, folder: Path, key: KeyPair) -> str | None:
 
 
 def _print_table(verdicts: dict[Cell, str]) -> None:
-    print(f"\n{'/bin/sh':8} {'server':9}", *(f"{login:8}" for login in LOGINS))
-    for shell in SHELLS:
-        for server in SERVERS:
-            row = [verdicts.get(Cell(shell, server, login), "-") for login in LOGINS]
-            print(f"{shell:8} {server:9}", *(f"{verdict:8}" for verdict in row))
+    print(f"\n{'/bin/sh':8} {'server':9} {'runner':7}", *(f"{login:8}" for login in LOGINS))
+    for shell, server, runner in product(SHELLS, SERVERS, RUNNERS):
+        row = [verdicts.get(Cell(shell, server, login, runner), "-") for login in LOGINS]
+        print(f"{shell:8} {server:9} {runner:7}", *(f"{verdict:8}" for verdict in row))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Shells and servers: which combinations there are, and what has to work on each.
 
-A *cell* is a node with one shell as its /bin/sh, one SSH server and one login shell. `examine` gives it every
-check; tests take the cells that cover each pair of values, `hack/matrix.sh` takes all of them.
+A *cell* is a node with one shell as its /bin/sh, one SSH server and one login shell, and the language of the runner
+on it. `examine` gives it every check; tests take the cells that cover each pair of values, `hack/matrix.sh` takes
+all of them.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import os
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from transports.ssh.transport import SSHTransport
 SHELLS = ("dash", "busybox", "bash", "mksh", "yash")
 SERVERS = ("sshd", "dropbear")
 LOGINS = ("sh", "bash", "fish", "tcsh", "zsh", "nologin")
+RUNNERS: tuple[Flavour, ...] = ("sh", "perl")
 NOISE = {
     "bash": (".bashrc", "echo Welcome; echo trouble >&2; printf 'no newline'"),
     "fish": (".config/fish/config.fish", "echo Welcome; echo trouble >&2"),
@@ -36,31 +38,32 @@ LARGE = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One combination, with the runner in sh or in perl."""
+    """One combination."""
 
     shell: str
     server: str
     login: str
-    runner: Flavour = "sh"
+    runner: Flavour
 
     def __str__(self) -> str:
-        return f"{self.shell}-{self.server}-{self.login}" + "-perl" * (self.runner == "perl")
+        return f"{self.shell}-{self.server}-{self.login}-{self.runner}"
 
     @property
     def missing(self) -> str | None:
         """Why there can be no such node here."""
         if (self.server == "dropbear" and (reason := DropbearNode.missing())) or (reason := surroundings.missing()):
             return reason
-        absent = [name for name in (self.shell, self.server, self.login) if not find_program(name)]
+        absent = [name for name in (self.shell, self.server, self.login, self.runner) if not find_program(name)]
         return f"{absent[0]} is not installed" if absent else None
 
 
-EVERY_CELL = tuple(Cell(*values) for values in product(SHELLS, SERVERS, LOGINS))
+EVERY_CELL = tuple(Cell(*values) for values in product(SHELLS, SERVERS, LOGINS, RUNNERS))
 EVERY_PAIR = tuple(
-    Cell(shell, SERVERS[(i + j) % 2], login) for i, shell in enumerate(SHELLS) for j, login in enumerate(LOGINS)
+    Cell(shell, SERVERS[(i + j) % 2], login, RUNNERS[(i + j // 2) % 2])
+    for i, shell in enumerate(SHELLS)
+    for j, login in enumerate(LOGINS)
 )
-"""Cells in which every shell meets every login shell, and every server both."""
-EVERY_PAIR_IN_PERL = tuple(replace(cell, runner="perl") for cell in EVERY_PAIR if cell.login != "nologin")
+"""Cells in which every two values that there are occur together."""
 
 
 async def node_of(cell: Cell, farm: Farm) -> Node:
@@ -85,24 +88,25 @@ async def node_of(cell: Cell, farm: Farm) -> Node:
 
 
 async def problem_of(cell: Cell, farm: Farm) -> str | None:
-    """What does not work on a node of that kind, in one line; None if everything does."""
+    """What does not work on a node of that kind, and what its server logged last; None if everything works."""
+    node = await node_of(cell, farm)
     try:
-        await examine(cell, farm)
+        await examine(cell, node)
     except (AssertionError, TransportError, OSError, TimeoutError) as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        return f"{where.name}, line {where.lineno}: {type(error).__name__} {error}".strip()
+        where = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == __file__][-1]
+        said = " | ".join(node.log.read_text(errors="replace").splitlines()[-5:])
+        return f"{where.name}, line {where.lineno}: {type(error).__name__} {error}; the server's log: {said}"
     return None
 
 
-async def examine(cell: Cell, farm: Farm) -> None:
+async def examine(cell: Cell, node: Node) -> None:
     """Every check on a node of that kind. Raises AssertionError, or a TransportError that should not be."""
-    node = await node_of(cell, farm)
     if cell.login == "nologin":
         await _is_refused(cell, node)
         return
     async with _connected(cell, node) as session:
         await _is_what_it_says(cell, node, session)
-        endless = await _started_endless_tree(session)
+        endless = await _started_endless_tree(cell, session)
         await asyncio.gather(*(check(node, session) for check in AT_ONCE))
         cut_off = await _cut_off(node, session)
     async with _connected(cell, node) as session:
@@ -137,9 +141,9 @@ async def _is_what_it_says(cell: Cell, node: Node, session: Session) -> None:
     _, out, _ = await run(session, "ls -Lin /proc/$$/exe | sed 's/^ *//' | cut -d ' ' -f 1; :")
     program = surroundings.program(cell.shell)
     assert int(out) == program.stat().st_ino, f"/bin/sh is not {cell.shell}"
-    flavours = {"bash": "bash", "mksh": "ksh", "yash": "yash"}
-    runner = flavours.get(cell.shell, "sh") if cell.runner == "sh" else "perl"
-    assert session.info.runner.endswith(f"({runner})"), session.info.runner
+    flavour = {"bash": "bash", "mksh": "ksh", "yash": "yash"}.get(cell.shell, "sh")
+    expected = "perl" if cell.runner == "perl" else flavour
+    assert session.info.runner.endswith(f"({expected})"), session.info.runner
     spoke = [path.name for path in node.home.rglob("*.spoke")]
     assert spoke == ([f"{Path(NOISE[cell.login][0]).name}.spoke"] if cell.login in NOISE else []), spoke
 
@@ -163,8 +167,10 @@ async def _moves_bytes_exactly(node: Node, session: Session) -> None:
     assert (status.exit_code, out == text.encode()) == (4, True)
 
 
-async def _started_endless_tree(session: Session) -> StartRequest:
-    script = "trap '' TERM; echo x; kill -STOP $PPID; setsid sleep 61.25 & while :; do sleep 0.2; done"
+async def _started_endless_tree(cell: Cell, session: Session) -> StartRequest:
+    """It stops its supervisor, too; but in perl that is the runner itself, which the other checks need."""
+    stop = "kill -STOP $PPID; " if cell.runner == "sh" else ""
+    script = f"trap '' TERM; echo x; {stop}setsid sleep 61.25 & while :; do sleep 0.2; done"
     asked = request(script, timeout=0.5, grace=0.5)
     await session.start(asked)
     return asked
