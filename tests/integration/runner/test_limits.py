@@ -150,6 +150,16 @@ async def test_over_the_cap_head_and_tail_are_kept(runner: Runner, new_run: NewR
         assert not s.stderr.truncated
 
 
+@pytest.mark.parametrize(("size", "cap"), [(20_000, 1 << 16), (8191, 1 << 26), (8192, 1 << 26), (8193, 1 << 26)])
+async def test_output_in_single_bytes_is_whole(runner: Runner, new_run: NewRun, size: int, cap: int) -> None:
+    """A pump's dd ends after so many reads, however little each brought: another must go on where it stopped."""
+    data = os.urandom(size)
+    request = new_run("exec dd bs=1 2>/dev/null", stdin=data, output_cap=cap)
+    s = await runner.start(request, wait=20)
+    assert (s.exit_code, s.stdout.total, s.stdout.truncated) == (0, size, False)
+    assert (await runner.read(request.run, stdout=0, stderr=0, limit=1 << 24)).stdout == data
+
+
 async def test_full_speed_into_a_cap_does_not_stall(runner: Runner, new_run: NewRun) -> None:
     request = new_run("yes | head -c 60000000; yes | head -c 60000000 >&2; exit 5", output_cap=1 << 20)
     began = time.monotonic()

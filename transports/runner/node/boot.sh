@@ -44,7 +44,7 @@ settle_in() {
     *) v_dir=$HOME/$v_base/$v_host/v1 ;;
     esac
     v_file=$v_dir/runner-$v_sha.sh
-    if ! v_x=$(mkdir -p "$v_dir" 2>&1); then
+    if [ ! -d "$v_dir" ] && ! v_x=$(mkdir -p "$v_dir" 2>&1); then
         case $v_x in *'o space left'* | *uota*) give_up nospace "$v_dir" ;; esac
         give_up base "${v_x##*: }: $v_dir"
     fi

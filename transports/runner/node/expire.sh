@@ -29,6 +29,10 @@ drop_older() {
 
 expire() {
     cd "$v_dir" || return
+    if [ ! -e X ]; then # the first runner here: nothing is old, and a new node has enough to do
+        put '' >X
+        return
+    fi
     [ -z "$(find . -name X -mmin -60)" ] || return 0
     put '' >X
     now

@@ -39,17 +39,17 @@ E
     fi
 }
 
-# pump: stdin to 8, up to the cap, then the last bytes. Status 0: all of it; 9: over the cap; else: bytes were lost.
-# dd stops after a number of reads and never holds a byte back or throws one away, so the cap is exact.
+# pump: stdin to stdout, up to the cap, then the last bytes. Status 0: all of it; 9: over the cap; else: bytes were
+# lost. dd stops after a number of reads and never holds a byte back or throws one away, so the cap is exact. Every
+# read but the last brings a byte at least: less bytes than reads were allowed, and it has seen the end.
 pump() {
-    exec 1>/dev/null 3<&- 4<&- 5>&- 6>&- 7>&- 9>&-
+    exec 3<&- 4<&- 5>&- 6>&- 7>&- 8>&- 9>&-
     v_n=0
-    while where 8 && [ "$v_pos" -lt "$v_cap" ]; do
+    while where 1 && [ "$v_pos" -lt "$v_cap" ]; do
+        v_from=$v_pos
         blocks $((v_cap - v_pos))
-        if v_x=$(LC_ALL=C "$v_dd" bs="$v_bs" count="$v_count" 2>&1 >&8); then
-            v_x=${v_x%% records in*} # 12+3: whole and partial reads, after a warning or none
-            v_x=${v_x##*[!0-9+]}
-            [ $((${v_x%+*} + ${v_x#*+})) -ge "$v_count" ] || exit "$v_n"
+        if "$v_dd" bs="$v_bs" count="$v_count"; then
+            where 1 && [ $((v_pos - v_from)) -ge "$v_count" ] || exit "$v_n"
         elif [ "$v_n" -gt 0 ]; then
             "$v_cat" >/dev/null
             exit 8
@@ -57,7 +57,7 @@ pump() {
             v_n=8
         fi
     done
-    tail -c "$tail_size" >&8
+    tail -c "$tail_size"
     [ "$v_n" -gt 0 ] || exit 9
     exit "$v_n"
 }
@@ -65,7 +65,7 @@ pump() {
 # blocks BYTES: v_bs and v_count, together no more than that: reads may come out short, never long
 blocks() {
     if [ "$1" -ge 131072 ]; then
-        v_bs=65536 v_count=$(($1 / 65536))
+        v_bs=8192 v_count=$(($1 / 8192))
     elif [ "$1" -ge 4096 ]; then
         v_bs=$(($1 / 8)) v_count=8
     else
@@ -179,9 +179,9 @@ run() {
     become &
     v_child=$!
     exec 5>&- 7>&-
-    (pump <&3) &
+    pump <&3 >&8 &
     v_po=$!
-    (pump <&4 8>&9) &
+    pump <&4 >&9 &
     v_pe=$!
     collect
 }
