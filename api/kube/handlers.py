@@ -11,7 +11,7 @@ from api.encoding import Encoder, Latest
 from api.errors import APIError, bad_request, conflict, not_found
 from api.kube.apply import APPLY_PATCH, Application, wish_of
 from api.kube.decoding import Decoded, decode
-from api.kube.deleting import options_of, orphan
+from api.kube.deleting import DeleteOptions, options_of, orphan
 from api.kube.encoding import encode_object
 from api.kube.kinds import Change, Served, named
 from api.kube.listing import check_options, found, metadata_of
@@ -140,18 +140,13 @@ class Handlers:
     @about_objects
     async def delete(self, request: Request) -> Response:
         """Remove the object: a Status that says so; the object itself where finalizers still hold it back."""
-        name, options = request.path_params["name"], await options_of(request)
-        admission = admission_of(request).rehearsal() if options.dry_run else admission_of(request)
-        if (known := self._there(request)) is not None:
-            options.preconditions.check(known)
-            if options.orphans:
-                await orphan(context_of(request), admission, known, _caller(request))
+        name, show, options = request.path_params["name"], self._show(request), await options_of(request)
         try:
-            gone = await self.served.delete(admission, name, caller_of(request))
+            gone = await self._remove(request, name, options)
         except Unknown:
             raise self._missing(name) from None
         if gone.metadata.finalizers:
-            return _json(self._show(request).one(gone))
+            return _json(show.one(gone))
         details = {"name": name, "group": GROUP, "kind": self.served.plural, "uid": gone.uid}
         status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
         return _json(to_json(status))
@@ -159,15 +154,13 @@ class Handlers:
     @about_objects
     async def delete_collection(self, request: Request) -> Response:
         """Remove what is selected: the list of what is gone. What cannot go does not keep the rest."""
-        show, options, caller = self._show(request, MANY), await options_of(request), caller_of(request)
-        admission = admission_of(request).rehearsal() if options.dry_run else admission_of(request)
+        show, options = self._show(request, MANY), await options_of(request)
         check_options(request)
         selection = selection_of(request, self.served)
         page, gone, failed = found(request, self.served.kind, selection), list[Resource](), list[Exception]()
         for obj in page.items:
             try:
-                options.preconditions.check(obj)
-                gone.append(await self.served.delete(admission, obj.name, caller))
+                gone.append(await self._remove(request, obj.name, options))
             except Unknown:
                 continue
             except (APIError, AdmissionError) as error:
@@ -175,6 +168,16 @@ class Handlers:
         if failed:
             raise failed[0]
         return _json(show.many(metadata_of(page, selection), gone))
+
+    async def _remove(self, request: Request, name: str, options: DeleteOptions) -> Resource:
+        """Remove one object under these options. Raises Unknown, and what else admission raises."""
+        admission = admission_of(request).rehearsal() if options.dry_run else admission_of(request)
+        known = context_of(request).store.get(self.served.kind, name)
+        if known is not None:
+            options.preconditions.check(known)
+            if options.orphans:
+                await orphan(context_of(request), admission, known, _caller(request))
+        return await self.served.delete(admission, name, caller_of(request))
 
     async def _decode(self, request: Request) -> Decoded[Any]:
         check_type(request, (JSON,))

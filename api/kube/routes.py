@@ -22,7 +22,7 @@ from api.kube.schemas import (
     json_patch_schema,
     list_schema,
     merge_schema,
-    status_schema,
+    removal_schema,
 )
 from api.messages import JSON, MERGE_PATCH
 from api.routing import Operation, Path, Reply
@@ -100,7 +100,7 @@ def _object(served: Served, handlers: Handlers) -> Path:
                 summary=f"Delete a {served.singular}",
                 role=Role.OPERATOR,
                 parameters=DELETING,
-                responses={200: ("Removed.", status_schema(), JSON)},
+                responses={200: ("Removed, or marked.", removal_schema(served.model), JSON)},
             ),
         },
     )

@@ -25,21 +25,14 @@ def list_schema(model: type[Resource]) -> Schema:
     )
 
 
-def status_schema() -> Schema:
-    """A Kubernetes `Status`."""
-    schema = _object(
-        kind={"const": "Status"},
-        apiVersion={"const": "v1"},
+def removal_schema(model: type[Resource]) -> Schema:
+    """The answer to a deletion: a `Status`, or the object where something holds it back."""
+    return _object(
+        kind={"enum": [model.__name__, "Status"]},
+        apiVersion={"enum": [API_VERSION, "v1"]},
         metadata={"type": "object"},
-        status={"enum": ["Success", "Failure"]},
+        status={"type": ["object", "string"]},
     )
-    schema["properties"] |= {
-        "message": {"type": "string"},
-        "reason": {"type": "string"},
-        "code": {"type": "integer"},
-        "details": {"type": "object"},
-    }
-    return schema
 
 
 def creation_rule(*, named: bool) -> Schema:

@@ -70,3 +70,33 @@ async def test_what_is_orphaned_belongs_to_nobody(api: API) -> None:
         await api.client.request("DELETE", f"{ROOT}/nodes/n-{where}", **how)
         child = (await api.client.get(f"{ROOT}/nodes/child-{where}")).json()
         assert "ownerReferences" not in child["metadata"]
+
+
+async def test_the_description_knows_both_answers_to_a_deletion(api: API) -> None:
+    """B-10: a Status, or the object that finalizers hold back."""
+    paths = (await api.client.get("/openapi.json")).json()["paths"]
+    answer = paths[f"{ROOT}/nodes/{{name}}"]["delete"]["responses"]["200"]["content"]["application/json"]["schema"]
+    await create(api, "nodes", "n1", {}, finalizers=["a/x"])
+    await create(api, "nodes", "n2", {})
+    told = [(await api.client.delete(f"{ROOT}/nodes/{name}")).json() for name in ("n1", "n2")]
+    assert [body["kind"] for body in told] == ["Node", "Status"] == answer["properties"]["kind"]["enum"]
+    assert all({*answer["required"]} <= body.keys() for body in told)
+
+
+async def test_nothing_goes_for_those_whom_nobody_can_answer(api: API) -> None:
+    """G-1: 406 comes first."""
+    await create(api, "nodes", "n1", {})
+    for url in (f"{ROOT}/nodes/n1", f"{ROOT}/nodes"):
+        assert (await api.client.delete(url, headers={"Accept": "text/html"})).status_code == 406
+    assert api.store.get("Node", "n1") is not None
+
+
+async def test_what_belongs_to_a_removed_selection_can_stay(api: API) -> None:
+    """G-1: propagationPolicy=Orphan counts for a collection, too."""
+    owner = await create(api, "nodes", "n1", {})
+    reference = {"apiVersion": "vendetta.dev/v1", "kind": "Node", "name": "n1", "uid": owner["metadata"]["uid"]}
+    await create(api, "nodes", "n2", {}, ownerReferences=[reference])
+    url = f"{ROOT}/nodes?fieldSelector=metadata.name%3Dn1&propagationPolicy=Orphan"
+    assert (await api.client.delete(url)).status_code == 200
+    left = (await api.client.get(f"{ROOT}/nodes/n2")).json()
+    assert "ownerReferences" not in left["metadata"]
