@@ -27,7 +27,7 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     if os.geteuid() or subprocess.run([*NAMESPACES, "true"], capture_output=True, check=False).returncode:
         pytest.skip("private namespaces need root")
     folder = tmp_path_factory.mktemp("chaos")
-    command = [sys.executable, "-m", "hack.chaos", "--minutes", "0.2", "--nodes", "2", "--seed", "5"]
+    command = [sys.executable, "-m", "hack.chaos", "--minutes", "0.4", "--nodes", "2", "--seed", "5"]
     done = subprocess.run(
         [*NAMESPACES, *command, "--keep", folder], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
@@ -41,7 +41,7 @@ def test_nothing_runs_twice_is_lost_or_changed(proof: tuple[str, Path]) -> None:
     for rule in ("executed twice", "lost silently", "wrong bytes"):
         assert f"| **{rule}** | **0** |" in printed
     rows = dict(ROW.findall(printed))
-    assert int(rows["server kills in all"]) >= 3
+    assert int(rows["server kills in all"]) >= 2
     assert int(rows["commands acknowledged"]) >= 20
     assert int(rows["executions"]) >= 10
 
