@@ -1,79 +1,30 @@
 """Many clients at once: the slow ones cost little and disturb nobody, and the server stops in time (contract E-4)."""
 
 import contextlib
-import os
+import json
 import resource
-import selectors
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import pytest
 
 from controller.resources.meta import ObjectMeta
 from controller.resources.node import Node, NodeSpec
 from controller.store.base import Create
+from tests.support import crowd as crowd_module
 from tests.support.live import SSE, Live, Raw, serve
+from tests.support.server import Server
 
-EVENTS: Final = 300
-PAYLOAD: Final = "x" * 200
-ROOT: Final = Path(__file__).parents[3]
-
-
-def resident() -> int:
-    """Memory of this process, in MiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) // 1024
-    raise AssertionError("no VmRSS")
-
-
-class Readers:
-    """Clients that read all they get, in one thread, and count the events."""
-
-    def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
-        self.counts: dict[socket.socket, int] = {}
-        self.last: dict[socket.socket, bytes] = {}
-
-    def add(self, client: Raw) -> None:
-        """Take over a client."""
-        client.get("/ws")
-        client.socket.setblocking(False)
-        self.counts[client.socket] = 0
-        self.last[client.socket] = b""
-        self._selector.register(client.socket, selectors.EVENT_READ)
-
-    def read_until(self, count: int, limit: float) -> float:
-        """Read until each has so many events, or the time is up. Returns how long it took."""
-        begun = time.monotonic()
-        while min(self.counts.values()) < count and time.monotonic() - begun < limit:
-            for key, _ in self._selector.select(0.1):
-                self._read(key.fileobj)  # type: ignore[arg-type]
-        return time.monotonic() - begun
-
-    def _read(self, client: socket.socket) -> None:
-        data = self.last[client] + client.recv(1 << 18)
-        self.counts[client] += data.count(b"\ndata: ") - self.last[client].count(b"\ndata: ")
-        self.last[client] = data[-7:]
-
-    def ended(self, limit: float) -> int:
-        """Read on to the end of all streams. Returns how many have ended in time."""
-        begun, over = time.monotonic(), 0
-        while over < len(self.counts) and time.monotonic() - begun < limit:
-            for key, _ in self._selector.select(0.1):
-                client: socket.socket = key.fileobj  # type: ignore[assignment]
-                try:
-                    data = client.recv(1 << 18)
-                except ConnectionResetError:
-                    data = b""
-                if not data:
-                    self._selector.unregister(client)
-                    over += 1
-        return over
+READERS: Final = 950
+STUCK: Final = 50
+EVENTS: Final = 100
+PAYLOAD: Final = "y" * 5000
+"""Together more than the buffers of a connection that nobody reads from hold."""
 
 
 def flood(live: Live, name: str, count: int, size: int) -> None:
@@ -85,26 +36,6 @@ def flood(live: Live, name: str, count: int, size: int) -> None:
                 Create(obj=Node(metadata=ObjectMeta(name=f"{name}-{n}", annotations=note), spec=NodeSpec()))
             )
         )
-
-
-def test_clients_that_never_read_cost_little_and_disturb_nobody() -> None:
-    """E-4: 200 clients, 20 of which never read; the others get everything; memory stays flat; the stuck are cut."""
-    with serve(websocket={"ping_period": "1s"}) as live, contextlib.ExitStack() as stack:
-        readers = Readers()
-        for _ in range(180):
-            readers.add(stack.enter_context(Raw(live.port)))
-        stuck = [stack.enter_context(Raw(live.port, receive_buffer=4096)) for _ in range(20)]
-        for client in stuck:
-            client.get("/ws")
-        readers.read_until(1, 10)
-        before = resident()
-        flood(live, "flood", EVENTS, 20_000)
-        took = readers.read_until(1 + EVENTS, 30)
-        assert min(readers.counts.values()) == 1 + EVENTS, (took, min(readers.counts.values()))
-        assert resident() - before < 60
-        assert live.has_clients(180, within=10)
-        assert live.context.traffic.dropped_streams == 20
-        assert live.stop() < 5
 
 
 def test_clients_that_do_not_take_their_last_bytes_do_not_hold_up_a_stop() -> None:
@@ -139,49 +70,104 @@ def test_a_client_that_fell_behind_is_told_to_resync_and_closed() -> None:
             ]
 
 
-SCRIPT: Final = """
-import sys
-from controller.config import load
-from api.server import run
-sys.exit(run(load(sys.argv[1])))
-"""
+class Crowd:
+    """The clients, in a process of their own."""
+
+    def __init__(self, port: int) -> None:
+        command = [sys.executable, crowd_module.__file__, str(port), str(READERS), str(STUCK)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.answer() == {"connected": READERS + STUCK}
+
+    def ask(self, what: str) -> dict[str, Any]:
+        """Have it do something, and hear how that went."""
+        self.tell(what)
+        return self.answer()
+
+    def tell(self, what: str) -> None:
+        """Have it do something meanwhile."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(what + "\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """Hear how that went."""
+        assert self.process.stdout is not None
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.communicate()
 
 
-@contextlib.contextmanager
-def process(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The whole server in a process of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = folder / "coordination.yaml"
-    config.write_text(f"server: {{host: 127.0.0.1, port: {port}}}\n")
-    server = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(config)], cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ}
-    )
-    try:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and server.poll() is None:
-            with contextlib.suppress(OSError), Raw(port):
-                break
-            time.sleep(0.05)
-        yield server, port
-    finally:
-        server.kill()
-        server.wait()
-
-
-def test_a_thousand_open_streams_do_not_hold_up_a_stop(tmp_path: Path) -> None:
-    """E-4: SIGTERM with 1,000 open streams, some of which do not read: stopped in under 5 s, with exit code 0."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """The whole server in a process of its own; it inherits room for a thousand connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard), hard))
-    with process(tmp_path) as (server, port), contextlib.ExitStack() as stack:
-        readers = Readers()
-        for _ in range(1000):
-            readers.add(stack.enter_context(Raw(port)))
-        readers.read_until(1, 30)
-        assert min(readers.counts.values()) == 1
-        begun = time.monotonic()
-        server.send_signal(signal.SIGTERM)
-        assert readers.ended(10) == 1000
-        assert server.wait(10) == 0
-        assert time.monotonic() - begun < 5
+    server = Server(tmp_path, registry={"provider": "memory", "dsn": None}, websocket={"ping_period": "1s"})
+    yield server.start()
+    server.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def crowd(server: Server) -> Iterator[Crowd]:
+    """A thousand clients, fifty of which never read."""
+    crowd = Crowd(server.port)
+    yield crowd
+    crowd.close()
+
+
+def resident(server: Server) -> float:
+    """Memory of the server, in MiB."""
+    assert server.process is not None
+    pages = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def told(server: Server, crowd: Crowd, first: int) -> None:
+    """Tell `EVENTS` events while the clients read, and see that each reader has each of them."""
+    crowd.tell(f"until {1 + first + EVENTS}")
+    for number in range(first, first + EVENTS):
+        note = {"payload": PAYLOAD, "time": f"sent-{time.time_ns()}"}
+        server.http.post("/api/v1/nodes", json={"id": f"n{number}", "metadata": note}).raise_for_status()
+    assert crowd.answer()["least"] == 1 + first + EVENTS
+
+
+def test_a_thousand_clients_fifty_of_which_never_read(
+    server: Server, crowd: Crowd, record_property: Callable[[str, object], None]
+) -> None:
+    """E-4: the others get everything; the stuck are cut; memory stays flat; SIGTERM ends it all in under 5 s."""
+    assert crowd.ask("until 1")["least"] == 1
+    told(server, crowd, 0)
+    before = resident(server)
+    crowd.ask("ages")
+    told(server, crowd, EVENTS)
+    ages = crowd.ask("ages")
+    assert ages["count"] == READERS * EVENTS
+    record_property("seconds until an event is read", ages)
+    assert ages["p99"] < 5, ages
+    assert resident(server) - before < 40
+    deadline = time.monotonic() + 20
+    while (clients := server.http.get("/metrics").json()["websocket"]["connected_clients"]) != READERS:
+        assert time.monotonic() < deadline, clients
+        time.sleep(0.2)
+    assert server.process is not None
+    begun = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert crowd.ask("ended")["ended"] == READERS
+    assert server.process.wait(10) == 0
+    assert time.monotonic() - begun < 5
+
+
+def test_a_thousand_open_streams_do_not_hold_up_a_stop(server: Server, crowd: Crowd) -> None:
+    """E-4: SIGTERM with 1,000 open streams, some of which do not read: stopped in under 5 s, with exit code 0."""
+    assert crowd.ask("until 1")["least"] == 1
+    assert server.process is not None
+    begun = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert crowd.ask("ended")["ended"] == READERS
+    assert server.process.wait(10) == 0
+    assert time.monotonic() - begun < 5
