@@ -50,8 +50,8 @@ PARTIAL_LISTS: Final = tuple(
 
 def negotiate(request: Request, offered: Sequence[Form]) -> Form:
     """The form that the client likes best; the first one offered where it does not say. Raises APIError (406)."""
-    accept = ",".join(request.headers.getlist("accept"))
-    found = _choose(accept, tuple(offered)) if accept else offered[0]
+    given = [value for name, value in request.scope["headers"] if name == b"accept"]
+    found = _choose(b",".join(given), tuple(offered)) if given else offered[0]
     if found is None:
         media = ", ".join(dict.fromkeys(form.media for form in offered))
         raise APIError(406, "NotAcceptable", f"only the following media types are accepted: {media}")
@@ -59,8 +59,10 @@ def negotiate(request: Request, offered: Sequence[Form]) -> Form:
 
 
 @lru_cache(maxsize=256)
-def _choose(accept: str, offered: tuple[Form, ...]) -> Form | None:
-    for clause in _clauses(accept):
+def _choose(accept: bytes, offered: tuple[Form, ...]) -> Form | None:
+    if not accept:
+        return offered[0]
+    for clause in _clauses(accept.decode("latin-1")):
         for form in offered:
             if clause.fits(form):
                 return form

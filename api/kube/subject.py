@@ -1,7 +1,6 @@
 """Errors as kube-apiserver words them: about which object, and in `details` what kubectl prints them from."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, Final, Protocol, TypeVar
@@ -36,21 +35,18 @@ def about_objects(handler: Handler[S]) -> Handler[S]:
 
     @wraps(handler)
     async def worded(self: S, request: Request) -> Response:
-        with _worded(self.served, request):
+        try:
             return await handler(self, request)
+        except KNOWN as error:
+            raise _told(self.served, request, error) from error
 
     return worded
 
 
-@contextmanager
-def _worded(served: Served, request: Request) -> Iterator[None]:
-    try:
-        yield
-    except KNOWN as error:
-        name = request.path_params.get("name") or request.scope.get(NAME, "")
-        told = translate(error, kube=True)
-        told = _Subject(served=served, name=str(name)[:_SHOWN]).word(told, stale=isinstance(error, Stale | Conflict))
-        raise told from error
+def _told(served: Served, request: Request, error: Exception) -> APIError:
+    name = str(request.path_params.get("name") or request.scope.get(NAME, ""))[:_SHOWN]
+    subject = _Subject(served=served, name=name)
+    return subject.word(translate(error, kube=True), stale=isinstance(error, Stale | Conflict))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
