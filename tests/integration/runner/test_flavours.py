@@ -151,9 +151,9 @@ async def test_output_after_the_death_of_perl_is_kept_to_the_cap(
     node = make_node("perl")
     one, other = await node.launch(), await node.launch()
     head, tail = 300_000, 65_536
-    small = new_run("echo a; sleep 1; echo b; echo c >&2")
-    large = new_run("echo a; sleep 1; seq 1000000; sleep 1", output_cap=head)
-    unread = new_run("echo a; sleep 0.5; exec >$HOME/elsewhere; echo b; sleep 1.5; echo c")
+    small = new_run("echo a; sleep 3; echo b; echo c >&2")
+    large = new_run("echo a; sleep 3; seq 1000000; sleep 1", output_cap=head)
+    unread = new_run("echo a; sleep 0.5; exec >$HOME/elsewhere; echo b; sleep 3; echo c")
     for request in (small, large, unread):
         await one.start(request, wait=0.1)
     os.kill(node.channels[0].process.pid, signal.SIGKILL)

@@ -54,7 +54,7 @@ sub fill {
 sub watch {
     my $fd = fileno $_[0];
     vec($reads, $fd, 1) = 1;
-    $on_read{$fd} = [@_[1, 2]];
+    $on_read{$fd} = [@_[1, 2], $fd];
 }
 
 sub unwatch {

@@ -170,6 +170,7 @@ tick() {
 on_event() {
     case $1 in
     p) v_apart=1 ;; # a runner in perl looks after its own runs, and the journal says which
+    x) v_apart='' ;; # and leaves none behind
     w) watch "$2" ;;
     s) waken "$2" ;;
     i) begin "$2" ;;

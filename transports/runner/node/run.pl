@@ -109,7 +109,7 @@ sub pump {
     return keep($s, $data) if $n;
     return if not defined $n and $! == POSIX::EINTR();
     unwatch(delete $s->{from});
-    $child_ended = 1;
+    $child_ended = 1 unless $s->{run}{out}{from} or $s->{run}{err}{from};
     attend($s->{run});
 }
 

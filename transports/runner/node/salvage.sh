@@ -12,8 +12,9 @@ salvage() {
 # refill FD INODE FILE: only from the pipe that the claim names. The command may have turned to another one since.
 refill() {
     exec 3<&- # the reaper's own pipe has to go when the reaper goes
-    case $(ls -ln "/proc/$v_cp/fd/$1") in *"-> pipe:[$2]") ;; *) return ;; esac
-    exec <"/proc/$v_cp/fd/$1" >>"$3" || return
+    exec <"/proc/$v_cp/fd/$1" || return # first of all: the pipe goes with the command
+    case $(ls -ln /proc/self/fd/0) in *"-> pipe:[$2]") ;; *) return ;; esac
+    exec >>"$3" || return
     while size "$3" && [ "$v_size" -lt "$v_cc" ]; do
         blocks $((v_cc - v_size))
         v_n=$v_size

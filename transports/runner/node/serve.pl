@@ -100,7 +100,8 @@ sub tick {
     ($due, $poked) = (9e15, 0);
     bury();
     note_unsaid();
-    attend($_) for values %ours;
+    my @all = values %ours;
+    attend($_) for @all;
     leave_me() if $watched;
     by($summoned + 100) unless $reaper or not %ours or now() >= $summoned + 100 and summon();
 }
@@ -118,9 +119,10 @@ sub turn {
     my $n = select($readable, $writable, undef, defined $wait && $wait < 0 ? 0 : $wait);
     if ($n > 0) {
         utter() if vec($writable, 1, 1);
-        for my $fd (keys %on_read) {
-            my $call = vec($readable, $fd, 1) && $on_read{$fd} or next;
-            $call->[0]($call->[1]);
+        # One of them may close another's descriptor, and a third may get that number: it was not said to be readable.
+        my @all = grep { vec($readable, $_->[2], 1) } values %on_read;
+        for my $ready (@all) {
+            $ready->[0]($ready->[1]) if ($on_read{$ready->[2]} || 0) == $ready;
         }
     }
     bury() if $child_ended;
@@ -145,6 +147,7 @@ sub serve {
     expire();
     $due = 9e15;
     turn() while $open or %ours;
+    alert("x\n") if $reaper;
     POSIX::_exit(0);
 }
 
