@@ -17,6 +17,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -90,4 +91,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     os.chdir(ROOT)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the nodes must not stay behind
     main()

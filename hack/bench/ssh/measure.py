@@ -122,9 +122,14 @@ class Bench:
         command = [python, "-m", f"hack.bench.ssh.{contender.module}"]
         time.sleep(_REST)
         print(f"  {what:8} {contender.name}", file=sys.stderr, flush=True)
-        answer = subprocess.run(
-            command, input=json.dumps(asdict(asked)), cwd=self._root, stdout=subprocess.PIPE, text=True, check=True
-        ).stdout
+        with subprocess.Popen(command, cwd=self._root, stdin=-1, stdout=-1, text=True) as worker:
+            try:
+                answer, _ = worker.communicate(json.dumps(asdict(asked)))
+            except BaseException:
+                worker.terminate()  # not killed: it has processes of its own to end
+                raise
+        if worker.returncode:
+            raise subprocess.CalledProcessError(worker.returncode, command)
         return Result(**json.loads(answer.splitlines()[-1]))
 
 

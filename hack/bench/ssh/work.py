@@ -7,6 +7,7 @@ is all that they share. It imports nothing but the standard library: the peers l
 import json
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -64,7 +65,8 @@ class Result:
 
 
 def job() -> Job:
-    """The job on standard input."""
+    """The job on standard input. From here on a SIGTERM ends this process as an exception does."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     asked = json.load(sys.stdin)
     return Job(**{**asked, "targets": [Target(**t) for t in asked["targets"]]})
 
