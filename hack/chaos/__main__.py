@@ -79,6 +79,7 @@ async def _prove(folder: Path, seconds: float, seed: int, nodes: int) -> int:
 def _keepers(world: World) -> list[Any]:
     return [
         world.coordinator.keep(),
+        world.rival.probe(),
         witness.follow_events(world.client),
         witness.look_again(world.client, random.Random(0)),
     ]

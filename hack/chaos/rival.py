@@ -1,6 +1,7 @@
 """A second deliverer: starts runs that the server starts too, with the same id and digest, past the proxy."""
 
 import asyncio
+from contextlib import suppress
 
 import httpx2
 
@@ -16,6 +17,7 @@ from transports.errors import Conflict, TransportError
 from transports.ssh.transport import SSHTransport
 
 DELIVERIES = 2
+PROBE_INTERVAL = 2.0
 
 
 class Rival:
@@ -70,6 +72,15 @@ class Rival:
             session = await self._transport.connect(machine.endpoint(connect_timeout=5))
             self._sessions[machine.name] = session
         return session
+
+    async def probe(self) -> None:
+        """Ask each node how it is now and then, as a server does: that is what replaces a dead ticker."""
+        while True:
+            await asyncio.sleep(PROBE_INTERVAL)
+            for session in [one for one in self._sessions.values() if not one.closed]:
+                with suppress(TransportError, TimeoutError):
+                    async with asyncio.timeout(PROBE_INTERVAL):
+                        await session.probe()
 
     async def aclose(self) -> None:
         """Close the sessions."""
