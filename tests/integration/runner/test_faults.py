@@ -69,7 +69,7 @@ async def test_a_killed_runner_costs_nothing(node: Any, launch: Launch, new_run:
 async def test_a_killed_supervisor_makes_an_orphan_and_then_lost(
     node: Any, runner: Runner, launch: Launch, new_run: NewRun, ended: Ended
 ) -> None:
-    request = new_run("echo x >>$HOME/witness; echo out; sleep 1.5; echo more")
+    request = new_run("echo x >>$HOME/witness; echo out; sleep 3; echo more")
     await runner.start(request, wait=0.3)
     kill(int(claim(node, request.run)[5]))
     runner = await launch()

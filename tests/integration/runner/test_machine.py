@@ -264,7 +264,7 @@ class _RunnerMachine(RuleBasedStateMachine):
             self.node.end_processes()
             self.run(self._close())
             self.loop.close()
-            shutil.rmtree(self.root)
+            shutil.rmtree(self.root, ignore_errors=True)  # what was just killed may still remove a file of its own
 
     async def _end(self) -> None:
         for model in self.models:
