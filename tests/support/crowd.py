@@ -65,6 +65,8 @@ class Crowd:
         client = socket.socket()
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            # Segments as on a network: with those of loopback the server's own buffer would hold megabytes.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
         client.settimeout(30)
         client.connect(("127.0.0.1", port))
         client.sendall(b"GET /ws?types=node_registered HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % port)

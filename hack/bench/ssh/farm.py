@@ -4,7 +4,6 @@ A node of the `sh` set has no perl in its PATH, so that the runner there is the 
 """
 
 import asyncio
-import os
 import resource
 import shutil
 import subprocess
@@ -13,11 +12,10 @@ from pathlib import Path
 
 from hack.bench.ssh.work import Target
 from tests.support.keys import make_key_pair
-from tests.support.nodes import Farm, Node
+from tests.support.nodes import Farm, Node, path_without_perl
 
 CONFIG = ["MaxSessions 2000"]
 """parallel-ssh's burst opens all its channels at once; a stock sshd admits ten."""
-WITHOUT = ("perl", "python3")
 
 
 class Fleets:
@@ -28,7 +26,7 @@ class Fleets:
         self._count = count
         self._fleets: dict[str, list[Target]] = {}
         (root / "farm").mkdir()
-        self._bare = bare_path(root / "bin")
+        self._bare = path_without_perl(root / "bin")
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
@@ -52,16 +50,6 @@ def target(node: Node) -> Target:
     return Target(
         address=node.address, port=node.port, user=node.user, key=str(node.key_path), host_key=node.host_key
     )
-
-
-def bare_path(folder: Path) -> Path:
-    """A folder with links to every ordinary program but some."""
-    folder.mkdir()
-    for place in ("/usr/bin", "/bin", "/usr/sbin", "/sbin"):
-        for name in os.listdir(place):
-            if not name.startswith(WITHOUT) and not (folder / name).is_symlink():
-                (folder / name).symlink_to(Path(place) / name)
-    return folder
 
 
 def peers_python(root: Path) -> Path:
