@@ -16,7 +16,8 @@ class Stopping(asyncio.Event):
         """Begin to stop: whoever waits within a limit is out of time."""
         super().set()
         for limit in self._limits:
-            limit.reschedule(0)
+            if not limit.expired():  # it may be, while whoever waits has not heard of it yet
+                limit.reschedule(0)
 
     @asynccontextmanager
     async def within(self, seconds: float) -> AsyncIterator[None]:

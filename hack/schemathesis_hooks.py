@@ -25,6 +25,9 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if case.method.upper() == "PUT" and case.path.endswith("/commands/{name}"):
         # Of a stored spec only `cancel` may change, so that no made-up one is right.
         case.path_parameters = {"name": "nobody"}
+    if case.path.endswith("/commands/{id}/result"):
+        # A report that fits a command has to be made for it.
+        case.path_parameters = {"id": "nobody"}
     query = case.query if isinstance(case.query, dict) else {}
     if case.path.startswith("/api/v1/nodes") and case.path.endswith("/commands"):
         query["wait"] = query.get("wait", "0") if _is_malformed(query.get("wait", "0")) else "0"
@@ -79,6 +82,4 @@ def _names_another(body: Any, path: Any) -> bool:
         return False
     metadata = body.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    if "node_id" in body and isinstance(body.get("id"), str):
-        return True  # a report that fits a command has to be made for it
     return "name" in path and isinstance(name, str) and name not in ("", path["name"])

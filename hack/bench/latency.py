@@ -10,14 +10,12 @@ import asyncio
 import http.client
 import json
 import statistics
-import tempfile
 import time
-from pathlib import Path
 
 import asyncssh
 
-from tests.support.keys import make_key_pair
-from tests.support.nodes import Farm, SshdNode
+from hack.bench.stand import server_and_node
+from tests.support.nodes import SshdNode
 from tests.support.server import Server
 
 BODY = json.dumps({"type": "exec", "action": "echo hello", "params": {}})
@@ -66,23 +64,11 @@ async def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--commands", type=int, default=300)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        (root / "farm").mkdir()
-        (root / "server").mkdir()
-        farm = Farm(root / "farm", make_key_pair(root / "key"))
-        server = Server(root / "server", logging={"level": "warning"})
-        try:
-            node = await farm.sshd()
-            await asyncio.to_thread(server.start)
-            server.register("bench", node)
-            ours, floor = [], []
-            for _ in range(arguments.rounds):
-                floor.append(await bare(node, arguments.commands))
-                ours.append(await asyncio.to_thread(through_the_api, server, arguments.commands))
-        finally:
-            server.close()
-            farm.close()
+    async with server_and_node() as (server, node):
+        ours, floor = [], []
+        for _ in range(arguments.rounds):
+            floor.append(await bare(node, arguments.commands))
+            ours.append(await asyncio.to_thread(through_the_api, server, arguments.commands))
     report("bare asyncssh", floor)
     report("through the API", ours)
     ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(ours, floor, strict=True)]

@@ -9,13 +9,10 @@ follower, which notes how old each line is when it comes. Node and follower shar
 import argparse
 import asyncio
 import http.client
-import tempfile
 import threading
 import time
-from pathlib import Path
 
-from tests.support.keys import make_key_pair
-from tests.support.nodes import Farm
+from hack.bench.stand import server_and_node
 from tests.support.server import Server
 
 PAUSES = (0.31, 0.83, 0.07, 1.57, 0.43, 2.71, 0.19, 1.13)
@@ -63,23 +60,11 @@ async def main() -> None:
     arguments = parser.parse_args()
     every: list[float] = []
     first: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        (root / "farm").mkdir()
-        (root / "server").mkdir()
-        farm = Farm(root / "farm", make_key_pair(root / "key"))
-        server = Server(root / "server", logging={"level": "warning"})
-        try:
-            node = await farm.sshd()
-            await asyncio.to_thread(server.start)
-            server.register("bench", node)
-            for _ in range(arguments.rounds):
-                ages, firsts = await asyncio.to_thread(measure, server, arguments.commands, arguments.seconds)
-                every += ages
-                first += firsts
-        finally:
-            server.close()
-            farm.close()
+    async with server_and_node() as (server, _):
+        for _ in range(arguments.rounds):
+            ages, firsts = await asyncio.to_thread(measure, server, arguments.commands, arguments.seconds)
+            every += ages
+            first += firsts
     report("every line", every)
     report("first lines", first)
 

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from tests.support import processes
 from tests.support.nodes import Farm, SshdNode, find_program
 from tests.support.server import Server
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.sshd
 
@@ -48,14 +49,6 @@ def cancel(server: Server, command_id: str) -> dict[str, Any]:
     response = server.http.post(f"/api/v1/commands/{command_id}/cancel")
     assert response.status_code in {200, 202}, response.text
     return server.command(command_id)
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 15) -> None:
-    """Until it holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_cancel_may_race_the_start_at_any_moment(server: Server, node: SshdNode) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from tests.e2e.conftest import MakeServer
 from tests.support.nodes import Farm, SshdNode, find_program
 from tests.support.server import Server
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.sshd
 
@@ -75,14 +76,6 @@ class Results:
     def of(self, command_id: str) -> list[tuple[str, str, bool]]:
         """Status, reason and whether it came late, of each result of that command."""
         return [(r["status"], r["reason"], r.get("late", False)) for r in self._seen if r["id"] == command_id]
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Until it holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_command_for_a_node_that_is_away_is_delivered_when_it_is_back(server: Server, node: SshdNode) -> None:

@@ -3,13 +3,12 @@
 import asyncio
 import os
 import signal
-import time
-from collections.abc import Callable
 
 import pytest
 
 from tests.support.nodes import Farm, SshdNode, find_program
 from tests.support.server import Server
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.sshd
 
@@ -24,14 +23,6 @@ def twins(farm: Farm) -> tuple[SshdNode, SshdNode]:
     second.port = first.port
     second.take_host_key_of(first)
     return first, second
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 15) -> None:
-    """Until it holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def replace(first: SshdNode, second: SshdNode) -> None:

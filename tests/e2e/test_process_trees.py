@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tests.support import processes, surroundings
 from tests.support.keys import KeyPair
 from tests.support.nodes import Farm, SshdNode, find_program
 from tests.support.server import Server
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.sshd
 
@@ -109,14 +110,6 @@ class Sent:
     def log(self, name: str) -> bytes:
         """All that is kept of its output."""
         return self.server.http.get(f"/api/v1/commands/{self._ids[name]}/logs").content
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Until it holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def resident(server: Server) -> int:
