@@ -28,6 +28,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if case.path.endswith("/commands/{id}/result"):
         # A report that fits a command has to be made for it.
         case.path_parameters = {"id": "nobody"}
+    _let_go(case.body)
     query = case.query if isinstance(case.query, dict) else {}
     if case.path.startswith("/api/v1/nodes") and case.path.endswith("/commands"):
         query["wait"] = query.get("wait", "0") if _is_malformed(query.get("wait", "0")) else "0"
@@ -44,6 +45,14 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         if query.get(name) in ("true", "1"):
             query[name] = "0"
     case.query = query
+
+
+def _let_go(body: Any) -> None:
+    """Take finalizers away: an object that they hold back is there after its deletion, and has tests of its own."""
+    metadata = body.get("metadata") if isinstance(body, dict) else None
+    finalizers = metadata.get("finalizers") if isinstance(metadata, dict) else None
+    if isinstance(finalizers, list) and all(isinstance(one, str) for one in finalizers):
+        del metadata["finalizers"]
 
 
 def _is_malformed(wait: Any) -> bool:

@@ -106,9 +106,9 @@ async def patch_node(request: Request) -> Response:
 
 
 async def delete_node(request: Request) -> Response:
-    """204; the node need not answer, commands under way become unknown (B-7)."""
-    await admission_of(request).nodes.delete(request.path_params["id"], caller_of(request))
-    return Response(status_code=204)
+    """204; the node need not answer, commands under way become unknown (B-7). 202 while finalizers hold it back."""
+    gone = await admission_of(request).nodes.delete(request.path_params["id"], caller_of(request))
+    return Response(status_code=202 if gone.metadata.finalizers else 204)
 
 
 async def heartbeat(request: Request) -> Response:

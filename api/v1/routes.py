@@ -110,7 +110,7 @@ NODE_PATHS: Final = (
                 handler=nodes.delete_node,
                 summary="Unregister a node",
                 role=Role.ADMIN,
-                responses={204: _DONE},
+                responses={204: _DONE, 202: ("It goes once its finalizers are gone.", None, JSON)},
             ),
         },
     ),

@@ -23,7 +23,7 @@ async def test_an_object_with_finalizers_goes_when_the_last_is_taken_away(api: A
     await create(api, "nodes", "n1", {}, finalizers=["a/x", "b/y"])
     marked = (await api.client.delete(f"{ROOT}/nodes/n1")).json()
     assert (marked["kind"], "deletionTimestamp" in marked["metadata"]) == ("Node", True)
-    assert (await api.client.delete("/api/v1/nodes/n1")).status_code == 204
+    assert (await api.client.delete("/api/v1/nodes/n1")).status_code == 202
     again = (await api.client.get(f"{ROOT}/nodes/n1")).json()["metadata"]
     assert again["deletionTimestamp"] == marked["metadata"]["deletionTimestamp"]
     joined = {"metadata": {"finalizers": ["a/x", "b/y", "c/z"]}}
