@@ -51,7 +51,8 @@ def main() -> int:
 
 def _put_away(folder: Path, keep: Path | None) -> None:
     if keep is not None:
-        shutil.copytree(folder, keep, ignore=shutil.ignore_patterns("*.o", "*.e", "vendetta.db*"), dirs_exist_ok=True)
+        heavy = shutil.ignore_patterns("*.o", "*.e", "vendetta.db*", "bin")
+        shutil.copytree(folder, keep, ignore=heavy, dirs_exist_ok=True)
     mounts = [*folder.glob("*/home/.vendetta"), folder / "server"]
     subprocess.run(["umount", "--lazy", *mounts], stderr=subprocess.DEVNULL, check=False)
     shutil.rmtree(folder)
@@ -97,7 +98,7 @@ async def _company(work: list[Any]) -> AsyncIterator[None]:
 
 async def _make_trouble(world: World, seconds: float, seed: int, began: float) -> None:
     numbers, until = count(1), began + seconds
-    makers = [kinds.kill_servers(world, pause=0.8), kinds.trouble(world, pause=1.5), kinds.trouble(world, pause=1.5)]
+    makers = [kinds.kill_servers(world, pause=0.6), kinds.trouble(world, pause=1.5), kinds.trouble(world, pause=1.5)]
     async with _company([*makers, _progress(world, began)]):
         senders = [
             asyncio.create_task(_sender(world, random.Random(seed * SENDERS + i), numbers, until))

@@ -242,7 +242,7 @@ async def kill_servers(world: World, *, pause: float) -> None:
     """Server after server, with a quiet spell now and then in which it may do what it does rarely."""
     while True:
         if world.rng.random() < SERVING:
-            await _useful(world, ends=world.rng.randint(0, 40))
+            await _useful(world, ends=world.rng.randint(0, 12))
         await asyncio.sleep(world.rng.uniform(0, 2 * pause))
         if world.rng.random() < QUIET_CHANCE:
             await asyncio.sleep(QUIET)

@@ -14,6 +14,7 @@ from hack.chaos.journal import Journal
 from hack.chaos.machine import Machine
 from hack.chaos.rival import Rival
 from tests.support.keys import make_key_pair
+from tests.support.nodes import path_without_perl
 from tests.support.proxy import Proxy
 
 
@@ -44,14 +45,18 @@ class World:
 
 @asynccontextmanager
 async def build(folder: Path, *, seed: int, machines: int) -> AsyncIterator[World]:
-    """A world with all nodes registered and the server kept alive; it ends with all of it."""
+    """A world with all nodes registered and the server kept alive; it ends with all of it.
+
+    Every other node has no perl, so both runners are there.
+    """
     rng = random.Random(seed)
     async with AsyncExitStack() as stack:
         key = make_key_pair(folder / "key")
+        bare = path_without_perl(folder / "bin")
         fleet, proxies = [], {}
         for i in range(machines):
             (root := folder / f"node-{i}").mkdir()
-            machine = Machine(root, key)
+            machine = Machine(root, key, path=str(bare) if i % 2 else None)
             stack.callback(machine.close)
             await machine.power_on()
             fleet.append(machine)

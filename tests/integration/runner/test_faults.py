@@ -125,6 +125,22 @@ async def test_a_killed_ticker_is_replaced_at_the_next_request(
     assert (s.state, s.stop, s.exit_code) == (RunState.DONE, StopReason.TIMEOUT, 137)
 
 
+async def test_a_killed_ticker_is_missed_by_none_when_its_runner_is_gone_too(
+    node: Any, runner: Runner, launch: Launch, new_run: NewRun, ended: Ended
+) -> None:
+    """Nobody sends that reaper a request any more, and the next runner's sees that it lives."""
+    request = new_run("trap '' TERM; while :; do sleep 0.1; done", timeout=2, grace=1)
+    await runner.start(request, wait=0.3)
+    kill(node.channels[0].process.pid)
+    await runner.aclose()
+    for pid in reapers(node):
+        if processes.parent(pid) in reapers(node):
+            kill(pid)
+            break
+    s = await asyncio.wait_for(ended(await launch(), request.run), 15)
+    assert (s.stop, (s.state, s.exit_code)) == (StopReason.TIMEOUT, after_its_runner(node, 137))
+
+
 async def test_a_run_that_is_journaled_but_not_yet_claimed_is_adopted(
     until: Until, node: Any, launch: Launch, new_run: NewRun
 ) -> None:

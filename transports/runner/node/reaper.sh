@@ -155,13 +155,22 @@ turn() {
     rm -f "$v_old"
 }
 
-# tick: while something runs there is a ticker, and a new one when that was killed
+# tick: while something runs there is a ticker, and a new one when that was killed. It is two processes, and either
+# one tells of the end of the other: when the runner is gone, too, nobody else has anything to say here.
 tick() {
     [ -n "$v_list" ] || return 0
     [ -z "$v_ticker" ] || ! alive "$v_ticker" "$v_since" || return 0
     v_turn=$((v_turn + 1))
-    # It must not hold the read end: that has to go when the reaper goes.
-    { sleep 1 && put "t $v_turn$v_nl"; } >/proc/self/fd/3 3<&- &
+    # They must not hold the read end: that has to go when the reaper goes.
+    {
+        exec 4>/proc/self/fd/3 3<&-
+        sleep 1
+        put "t $v_turn$v_nl" >&4
+    } | {
+        exec 4>/proc/self/fd/3 3<&-
+        read -r v_x
+        put "t $v_turn$v_nl" >&4
+    } &
     v_ticker=$!
     peek "$v_ticker"
     v_since=$v_start
@@ -180,11 +189,10 @@ on_event() {
     a) adopt ;;
     n) ;; # are you there
     k) track "$2" && visit_all ;;
-    t)
-        if [ "$2" = "$v_turn" ]; then
-            wait "$v_ticker"
-            v_ticker=''
-        fi
+    t) # the first of the two
+        [ "$2" = "$v_turn" ] && [ -n "$v_ticker" ] || return 0
+        jobs >/dev/null # collects those that ended
+        v_ticker=''
         visit_all
         ;;
     esac
