@@ -10,6 +10,7 @@ from controller.followers import Followers
 from controller.nodelog import NodeLog
 from controller.runtime.clock import Clock
 from controller.settings import Settings
+from controller.sources.told import SourceLog
 from controller.store.base import Store
 
 if TYPE_CHECKING:
@@ -34,3 +35,4 @@ class Context:
     version: str
     stopping: Stopping = field(default_factory=Stopping)
     traffic: Traffic = field(default_factory=Traffic)
+    source_log: SourceLog = field(default_factory=SourceLog)

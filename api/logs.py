@@ -54,11 +54,17 @@ _SECRET_TEXT: Final = tuple(
 
 
 def configure(settings: LoggingSettings) -> logging.Handler:
-    """Send every logger's records to the one place that the settings name. Returns the handler, for closing it."""
+    """Send every logger's records to the one place that the settings name. Returns the handler, for closing it.
+
+    A log file of before is closed; one that cannot be opened leaves everything as it was. Raises OSError.
+    """
     handler = _handler(settings)
     handler.setFormatter(_formatter(settings.format))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    before, root.handlers[:] = root.handlers[:], [handler]
+    for old in before:
+        if isinstance(old, RotatingFile):
+            old.close()
     root.setLevel(LEVELS[settings.level])
     _adopt_libraries(debug=settings.level == "debug")
     structlog.configure(

@@ -26,6 +26,7 @@ from api.context import Context
 from api.http import Server, configure, listen
 from api.layers import wrap
 from api.logs import configure as configure_logs
+from api.reload import Load, Reloader
 from api.stopping import Stopping
 from api.stream import Broadcaster
 from api.traffic import Traffic
@@ -41,6 +42,7 @@ from controller.nodelog import NodeLog
 from controller.runtime import failpoint
 from controller.runtime.clock import SystemClock
 from controller.settings import Settings
+from controller.sources.told import SourceLog
 from controller.store.base import Store, Unavailable
 from controller.store.history import HistoryLimits
 from controller.store.open import open_store
@@ -57,14 +59,17 @@ class StartError(Exception):
     """The server cannot start; the message says why and what to do."""
 
 
-def run(loaded: Loaded) -> int:
-    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 after a clean stop. Raises StartError."""
+def run(loaded: Loaded, again: Load) -> int:
+    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 after a clean stop. Raises StartError.
+
+    `again` reads the configuration anew, for SIGHUP.
+    """
     configure_logs(loaded.settings.logging)
     for warning in loaded.warnings:
         log.warning("configuration", warning=warning)
     listener = _listen(loaded.settings)
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(loaded.settings, loaded.source, listener))
+        runner.run(_serve(loaded, again, listener))
     return 0
 
 
@@ -76,7 +81,8 @@ def package_version() -> str:
         return "0+checkout"
 
 
-async def _serve(settings: Settings, source: Path | None, listener: socket.socket) -> None:
+async def _serve(loaded: Loaded, again: Load, listener: socket.socket) -> None:
+    settings, source = loaded.settings, loaded.source
     host, port = listener.getsockname()[:2]
     async with AsyncExitStack() as stack:
         context = await _build(settings, source, frozenset({port}), stack)
@@ -86,6 +92,7 @@ async def _serve(settings: Settings, source: Path | None, listener: socket.socke
         stack.push_async_callback(context.controllers.aclose)
         _warn(settings, host)
         _tune()
+        Reloader(settings, again).listen()
         log.info("serving", host=host, port=port, store=settings.registry.provider, config=str(source or "defaults"))
         await Server(configure(app, settings), context.stopping).serve([listener])
         log.info("stopping")
@@ -95,7 +102,7 @@ async def _build(
     settings: Settings, source: Path | None, local_ports: frozenset[int], stack: AsyncExitStack
 ) -> Context:
     clock, contacts, metrics, traffic = SystemClock(), Contacts(), Metrics(), Traffic()
-    node_log = NodeLog(clock)
+    node_log, source_log = NodeLog(clock), SourceLog()
     followers, stopping = Followers(), Stopping()
     fail_here = failpoint.from_environment(os.environ)
     store = await _open(settings, source, clock, fail_here)
@@ -109,6 +116,7 @@ async def _build(
             clock=clock,
             contacts=contacts,
             node_log=node_log,
+            source_log=source_log,
             followers=followers,
             metrics=metrics,
             transports=installed,
@@ -134,6 +142,7 @@ async def _build(
         version=package_version(),
         stopping=stopping,
         traffic=traffic,
+        source_log=source_log,
     )
 
 

@@ -40,12 +40,17 @@ from controller.runtime.queue import WorkQueue
 from controller.runtime.reconcile import Reconciler
 from controller.runtime.worker import WorkerPool
 from controller.settings import Settings
+from controller.sources.directory import Directory
+from controller.sources.manifests import ManifestSource
+from controller.sources.told import SourceLog
 from controller.store.base import Store
 from transports.base import RunStatus, Transport
 
 log = structlog.get_logger(__name__)
 
 DRAIN_LIMIT = 2.0
+MANIFESTS_LIMIT = 600.0
+"""Seconds that a folder of manifests may take to be applied: a first one may hold a whole fleet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,7 @@ class Parts:
     clock: Clock
     contacts: Contacts
     node_log: NodeLog
+    source_log: SourceLog
     followers: Followers
     metrics: Metrics
     transports: Callable[[str], Transport]
@@ -99,9 +105,11 @@ class Controllers:
         self._dispatcher.on_mismatch = lambda uid, error: self._observations.of(uid).mismatch(error)
         self._janitor = Janitor(store, self._dispatcher)
         self._retention = Retention(store, clock, settings.retention)
-        self._garbage = Garbage(
-            Admission(store=store, clock=clock, contacts=parts.contacts, node_timeout=settings.registry.node_timeout)
+        admission = Admission(
+            store=store, clock=clock, contacts=parts.contacts, node_timeout=settings.registry.node_timeout
         )
+        self._garbage = Garbage(admission)
+        self._manifests = self._manifest_source(admission)
         self._supervisor = Supervisor(clock, self._progress)
         self._nodes = self._pool("Node", self._node_reconciler(node_timeout))
         self._commands = self._pool("Command", self._command_reconciler(node_timeout))
@@ -121,6 +129,8 @@ class Controllers:
         start("retention", self._retain)
         start("janitor", self._clean)
         start("garbage", self._collect)
+        if self._manifests is not None:
+            start("manifests", partial(self._look, self._manifests), limit=MANIFESTS_LIMIT)
 
     async def aclose(self) -> None:
         """Stop intake, let the workers finish within a limit, then close the connections. Runs go on."""
@@ -191,6 +201,20 @@ class Controllers:
             rng=self._parts.rng,
             metrics=self._parts.metrics,
             wake=self.wake_node,
+        )
+
+    def _manifest_source(self, admission: Admission) -> ManifestSource | None:
+        folder = self._parts.settings.sources.manifests
+        if folder is None:
+            return None
+        return ManifestSource(
+            Directory(folder),
+            store=self._parts.store,
+            admission=admission,
+            clock=self._parts.clock,
+            metrics=self._parts.metrics,
+            told=self._parts.source_log,
+            interval=self._interval,
         )
 
     # -- what wakes whom -------------------------------------------------------------------------------------------
@@ -279,6 +303,10 @@ class Controllers:
     async def _clean(self) -> None:
         await asyncio.sleep(JANITOR_PAUSE)
         await self._janitor.sweep()
+
+    async def _look(self, source: ManifestSource) -> None:
+        await asyncio.sleep(self._parts.settings.sources.poll_interval / SECOND)
+        await source.look()
 
     def _progress(self, loop: str) -> None:
         self._parts.metrics.loop_success.labels(loop).set(self._parts.clock.now().timestamp())

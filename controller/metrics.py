@@ -60,6 +60,20 @@ class Metrics:
         self.frozen = Gauge(
             "vendetta_deliveries_frozen", "1 while deliveries are frozen: too many nodes left at once.", registry=r
         )
+        self.manifest_objects = Gauge(
+            "vendetta_manifest_objects", "Objects that the folder of manifests wants.", registry=r
+        )
+        self.manifest_problems = Gauge(
+            "vendetta_manifest_problems", "What in the folder of manifests has no effect.", registry=r
+        )
+        self.manifest_changes = Counter(
+            "vendetta_manifest_changes", "Objects changed by the folder of manifests.", ["change"], registry=r
+        )
+        self.manifest_applied = Gauge(
+            "vendetta_manifest_last_applied_timestamp_seconds",
+            "When the folder of manifests was last applied.",
+            registry=r,
+        )
         self.loop_success = Gauge(
             "vendetta_loop_last_success_timestamp_seconds", "When each loop last made progress.", ["loop"], registry=r
         )

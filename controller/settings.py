@@ -200,6 +200,15 @@ class RetentionSettings(Section):
     """… and at most so many changes of it."""
 
 
+class SourcesSettings(Section):
+    """Where wishes come from besides the API."""
+
+    manifests: Path | None = None
+    """A folder of manifests: the nodes in it are made so, and those that leave it are removed."""
+    poll_interval: Positive = SECOND
+    """How often the folder is looked at; a change counts once it is the same at two looks."""
+
+
 class MetricsSettings(Section):
     """The metrics endpoints."""
 
@@ -219,4 +228,5 @@ class Settings(Section):
     controller: ControllerSettings = ControllerSettings()
     output: OutputSettings = OutputSettings()
     retention: RetentionSettings = RetentionSettings()
+    sources: SourcesSettings = SourcesSettings()
     metrics: MetricsSettings = MetricsSettings()

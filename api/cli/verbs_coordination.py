@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from functools import partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -78,7 +79,7 @@ def start(
     log_level: Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warn or error.")] = None,
     log_format: Annotated[str | None, typer.Option(metavar="FORMAT", help="json or text.")] = None,
 ) -> int:
-    """Run the server in the foreground until it gets SIGTERM or SIGINT.
+    """Run the server in the foreground until it gets SIGTERM or SIGINT; SIGHUP has it read its configuration again.
 
     Exit code 1: the configuration is wrong, 2: the command line is.
 
@@ -87,14 +88,15 @@ def start(
     from controller.config import ConfigError, load  # noqa: PLC0415 - loads the models, see manifests
 
     flags = {"server.host": host, "server.port": port, "logging.level": log_level, "logging.format": log_format}
+    again = partial(load, config, flags=flags)
     try:
-        loaded = load(config, flags=flags)
+        loaded = again()
     except ConfigError as error:
         raise Failed(str(error)) from None
     from api.server import StartError, run  # noqa: PLC0415 - the whole server, which only this verb needs
 
     try:
-        return run(loaded)
+        return run(loaded, again)
     except StartError as error:
         raise Failed(str(error)) from None
 

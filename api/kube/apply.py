@@ -10,14 +10,13 @@ from typing import Any, Final
 from api.errors import APIError, bad_request
 from api.kube.decoding import Decoded, decode
 from api.validation import Cause
-from controller.admission import ownership
-from controller.ownership import FieldConflict, FieldConflicts, applied, to_managed_fields
+from controller.admission.applying import OWNED, apply_wish, wish_in
+from controller.ownership import FieldConflict, FieldConflicts
 from controller.resources.meta import API_VERSION, Resource
 from controller.strictyaml import YAMLError, read_document
 
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 
-_OWNED: Final = ("labels", "annotations", "finalizers", "ownerReferences")
 _PARTS: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 
 
@@ -41,41 +40,30 @@ class Application:
 
     def on(self, old: Resource | None) -> Decoded[Any]:
         """The object as it becomes, with its owners. Raises APIError and ValidationError."""
-        live = ownership.tree_of(old) if old is not None else {"metadata": {}, "spec": {}}
-        owners = ownership.owners_before(old, self.now) if old is not None else ()
+        decoded: list[Decoded[Any]] = []
+
+        def build(tree: dict[str, Any]) -> Resource:
+            decoded.append(self._decode(tree))
+            obj: Resource = decoded[-1].obj
+            return obj
+
         try:
-            tree, owners = applied(
-                live,
-                self._wish,
-                owners,
-                manager=self.manager,
-                force=self.force,
-                time=ownership.stamp(self.now),
-                normal=lambda whole: ownership.tree_of(self._decode(whole).obj),
+            obj = apply_wish(
+                old, wish_in(self.body), manager=self.manager, force=self.force, now=self.now, build=build
             )
         except FieldConflicts as error:
             raise _conflict(error) from None
-        decoded = self._decode(tree)
-        metadata = decoded.obj.metadata.model_copy(
-            update={"managed_fields": to_managed_fields(owners, API_VERSION), "resource_version": ""}
-        )
-        return Decoded(obj=decoded.obj.model_copy(update={"metadata": metadata}), dropped=decoded.dropped)
+        return Decoded(obj=obj, dropped=decoded[-1].dropped)
 
     @property
     def _metadata(self) -> dict[str, Any]:
         metadata = self.body.get("metadata")
         return metadata if isinstance(metadata, dict) else {}
 
-    @property
-    def _wish(self) -> dict[str, Any]:
-        owned = {key: self._metadata[key] for key in _OWNED if self._metadata.get(key) is not None}
-        spec = self.body.get("spec")
-        return {"metadata": owned, "spec": {} if spec is None else spec}
-
     def _decode(self, tree: dict[str, Any]) -> Decoded[Any]:
         """The whole object; fields that nobody knows are found here."""
         rest = {key: value for key, value in self.body.items() if key not in _PARTS}
-        plain = {key: value for key, value in self._metadata.items() if key not in _OWNED and value is not None}
+        plain = {key: value for key, value in self._metadata.items() if key not in OWNED and value is not None}
         metadata = {**plain, "name": self.name, **tree.get("metadata", {})}
         whole = {**rest, "apiVersion": API_VERSION, "kind": self.model.__name__, "metadata": metadata}
         return decode(self.model, {**whole, "spec": tree.get("spec", {})}, strict=self.strict)

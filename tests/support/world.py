@@ -19,6 +19,7 @@ from controller.resources.meta import ObjectMeta
 from controller.resources.node import Node, NodeSpec, TransportSpec
 from controller.runtime.failpoint import inert
 from controller.settings import Settings
+from controller.sources.told import SourceLog
 from controller.store.base import Store
 from controller.store.open import open_store
 from tests.support.virtualtime import VirtualClock
@@ -54,6 +55,7 @@ class World:
                 clock=self.clock,
                 contacts=self.contacts,
                 node_log=NodeLog(self.clock),
+                source_log=SourceLog(),
                 followers=self.followers,
                 metrics=self.metrics,
                 transports=self._transport,

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from api.context import Context
+from controller.nodelog import Happening
 from controller.resources.command import Command
-from controller.resources.meta import API_VERSION, Resource
+from controller.resources.meta import API_VERSION, ObjectMeta, Resource
 from controller.resources.node import Node
 from controller.resources.record import Record
 from controller.resources.types import rfc3339
@@ -16,6 +17,8 @@ from controller.timeline import SENTENCES, Phase, timeline
 
 COMPONENT: Final = "vendetta-controller"
 NAMESPACE: Final = "default"
+_MANIFESTS: Final = Resource(kind="ManifestSource", metadata=ObjectMeta(name="manifests", uid="manifests"))
+"""What events of the folder of manifests are about: nothing that is stored."""
 KEPT: Final = timedelta(hours=1)
 """For how long what happened is listed, unless it is asked for by the object's name."""
 
@@ -89,6 +92,9 @@ def told_events(context: Context, name: str | None) -> Iterator[Told]:
         named = context.store.get(kind, name) if name is not None else None
         for obj in context.store.list(kind).items if name is None else [named] if named is not None else []:
             yield from (event for event in _of(context, obj) if horizon is None or event.last >= horizon)
+    if name in (None, _MANIFESTS.name):
+        told = (_happened(_MANIFESTS, happening) for happening in context.source_log.all())
+        yield from (event for event in told if horizon is None or event.last >= horizon)
 
 
 def reported_events(context: Context) -> Iterator[Record]:
@@ -105,15 +111,19 @@ def _of(context: Context, obj: Resource) -> Iterator[Told]:
 
 def _of_node(context: Context, node: Node) -> Iterator[Told]:
     for happening in context.node_log.of(node.uid):
-        yield Told(
-            about=node,
-            reason=happening.reason,
-            message=happening.message,
-            warning=happening.warning,
-            first=happening.first,
-            last=happening.last,
-            count=happening.count,
-        )
+        yield _happened(node, happening)
+
+
+def _happened(about: Resource, happening: Happening) -> Told:
+    return Told(
+        about=about,
+        reason=happening.reason,
+        message=happening.message,
+        warning=happening.warning,
+        first=happening.first,
+        last=happening.last,
+        count=happening.count,
+    )
 
 
 def _of_command(command: Command) -> Iterator[Told]:

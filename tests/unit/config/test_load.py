@@ -111,7 +111,6 @@ def test_a_url_is_no_relative_path(tmp_path: Path, dsn: str) -> None:
         ("loging: {}", "c.yaml:1: unknown key 'loging': did you mean 'logging'?"),
         ("transports:\n  ssh:\n    defaultUser: x", "c.yaml:3: unknown key 'transports.ssh.defaultUser': did you"),
         ("\ntls: {cert: x}", "c.yaml:2: unknown key 'tls'"),
-        ("sources: {manifests: x}", "c.yaml:1: unknown key 'sources'"),
         ("server: 3", "c.yaml:1: server must be a mapping"),
         ("- 1", "c.yaml:1: the file must be a mapping"),
         ("server:\n  port: 70000", "c.yaml:2: server.port must be less than or equal to 65535, got 70000"),

@@ -1,4 +1,4 @@
-"""Checking a manifest against the resource models, so that a typo is found here, with its line (contract F-2)."""
+"""Checking a manifest against the resource models, so that a typo is found at once, with its line (contract F-2)."""
 
 import difflib
 import json
