@@ -15,7 +15,12 @@ def filter_case(context: Any, case: Any) -> bool:
     if case.media_type in ("application/json-patch+json", "application/apply-patch+yaml"):
         return False
     body = case.body
-    return not (_repeats_a_service(body) or _renames_a_service(body) or _names_another(body, case.path_parameters))
+    return not (
+        _repeats_a_service(body)
+        or _repeats_a_condition(body)
+        or _renames_a_service(body)
+        or _names_another(body, case.path_parameters)
+    )
 
 
 @schemathesis.hook
@@ -35,6 +40,9 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     query.pop("continue", None)
     # Warn and Ignore are there to let fields pass that the schema does not know.
     if query.get("fieldValidation") in ("Warn", "Ignore"):
+        query["fieldValidation"] = "Strict"
+    # Warn is what goes without saying where a status is written.
+    if case.path.startswith("/apis/") and case.path.endswith("/status") and "fieldValidation" not in query:
         query["fieldValidation"] = "Strict"
     # Which of these go together depends on the others.
     if query.get("resourceVersionMatch") in ("NotOlderThan", "Exact"):
@@ -74,6 +82,15 @@ def _repeats_a_service(body: Any) -> bool:
             if len(set(ids)) != len(ids):
                 return True
     return False
+
+
+def _repeats_a_condition(body: Any) -> bool:
+    status = body.get("status") if isinstance(body, dict) else None
+    conditions = status.get("conditions") if isinstance(status, dict) else None
+    if not isinstance(conditions, list):
+        return False
+    types = [str(c.get("type")) for c in conditions if isinstance(c, dict)]
+    return len(set(types)) != len(types)
 
 
 def _renames_a_service(body: Any) -> bool:

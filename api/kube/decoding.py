@@ -1,4 +1,4 @@
-"""Bodies of the Kubernetes face: whole objects, read strictly; their status is not the client's to write."""
+"""Bodies of the Kubernetes face: whole objects, read strictly. A write is of the wish, or of the status alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +26,16 @@ def decode(model: type[R], body: dict[str, Any], *, strict: bool) -> Decoded[R]:
 
     Raises APIError (400) for another kind or version, and ValidationError.
     """
-    _check_kind(model, body)
-    wish = {key: value for key, value in body.items() if key != "status"}
+    return _read(model, {key: value for key, value in body.items() if key != "status"}, strict=strict)
+
+
+def decode_status(model: type[R], body: dict[str, Any], old: dict[str, Any], *, strict: bool) -> Decoded[R]:
+    """The object in a body that is about its status: of the wish there is what was there before."""
+    return _read(model, {**body, "spec": old.get("spec", {})}, strict=strict)
+
+
+def _read(model: type[R], wish: dict[str, Any], *, strict: bool) -> Decoded[R]:
+    _check_kind(model, wish)
     dropped: list[str] = []
     while True:
         try:

@@ -4,7 +4,7 @@
 (aggregated discovery) for those who ask for an APIGroupDiscoveryList.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,6 +40,8 @@ class Offer:
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     namespaced: bool = False
+    status_verbs: tuple[str, ...] = ()
+    """What can be done with its `/status`."""
 
     @classmethod
     def of(cls, served: Served) -> "Offer":
@@ -51,10 +53,17 @@ class Offer:
             verbs=served.verbs,
             short_names=served.short_names,
             categories=("all",),
+            status_verbs=served.status_verbs,
         )
 
-    def plain(self) -> Body:
-        """As an APIResource."""
+    def plain(self) -> Iterator[Body]:
+        """As an APIResource, and one more for its status."""
+        yield self._plain()
+        if self.status_verbs:
+            status = {"name": f"{self.plural}/status", "singularName": "", "namespaced": self.namespaced}
+            yield {**status, "kind": self.kind, "verbs": self.status_verbs}
+
+    def _plain(self) -> Body:
         names = {"shortNames": self.short_names, "categories": self.categories}
         return {
             "name": self.plural,
@@ -67,14 +76,17 @@ class Offer:
 
     def aggregated(self, group: "Group") -> Body:
         """As an APIResourceDiscovery."""
+        response = {"group": group.name, "version": group.version, "kind": self.kind}
+        status = {"subresource": "status", "responseKind": response, "verbs": self.status_verbs}
         return {
             "resource": self.plural,
-            "responseKind": {"group": group.name, "version": group.version, "kind": self.kind},
+            "responseKind": response,
             "scope": "Namespaced" if self.namespaced else "Cluster",
             "singularResource": self.singular,
             "verbs": self.verbs,
             "shortNames": self.short_names,
             "categories": self.categories,
+            **({"subresources": [status]} if self.status_verbs else {}),
         }
 
 
@@ -144,7 +156,7 @@ def one_group(group: Group) -> Handler:
 
 def resource_list(group: Group) -> Handler:
     """`/apis/GROUP/VERSION`."""
-    resources = [offer.plain() for offer in group.offers]
+    resources = [resource for offer in group.offers for resource in offer.plain()]
     return _fixed(
         {
             "kind": "APIResourceList",

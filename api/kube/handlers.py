@@ -1,14 +1,14 @@
 """Handlers of `/apis/vendetta.dev/v1/{nodes,commands}` (contract G), the same for every kind."""
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.encoding import Encoder, Latest
-from api.errors import APIError, bad_request, conflict, not_found
+from api.errors import APIError, bad_request, not_found
 from api.kube.apply import APPLY_PATCH, Application, wish_of
 from api.kube.decoding import Decoded, decode
 from api.kube.deleting import DeleteOptions, options_of, orphan
@@ -21,13 +21,11 @@ from api.kube.selection import Selection, selection_of
 from api.kube.showing import MANY, ONE, Showing, Whole, showing
 from api.kube.subject import NAME, about_objects
 from api.kube.watch import watch
-from api.messages import JSON, admission_of, caller_of, check_type, context_of, object_of, warning
+from api.kube.writing import admission_for, check_identity, is_strict, json_answer, warnings, writer_of
+from api.messages import JSON, admission_of, caller_of, check_type, context_of, object_of
 from api.parameters import flag, text
-from controller.admission import Admission, AdmissionError, Caller, IdTaken, Unknown
+from controller.admission import AdmissionError, Caller, IdTaken, Unknown
 from controller.resources.meta import GROUP, Resource
-
-_LONGEST_MANAGER: Final = 128
-_MOST_WARNINGS: Final = 16
 
 
 class Handlers:
@@ -39,22 +37,22 @@ class Handlers:
     @about_objects
     async def create(self, request: Request) -> Response:
         """201 with the object as stored; a command runs later (G-2)."""
-        show = self._show(request)
+        show = self.show(request)
         decoded = await self._decode(request)
         obj = named(decoded.obj)
         if obj.metadata.resource_version:
             raise bad_request("metadata.resourceVersion must not be set on an object to be created")
-        created = await self.served.create(_admission(request), obj, _caller(request))
-        return _json(show.one(created), 201, _dropped(request, decoded))
+        created = await self.served.create(admission_for(request), obj, writer_of(request))
+        return json_answer(show.one(created), 201, warnings(request, decoded.dropped))
 
     @about_objects
     async def get(self, request: Request) -> Response:
         """The object."""
         name = request.path_params["name"]
-        show, obj = self._show(request), await context_of(request).store.read(self.served.kind, name)
+        show, obj = self.show(request), await context_of(request).store.read(self.served.kind, name)
         if obj is None:
-            raise self._missing(name)
-        return _json(show.one(obj))
+            raise self.missing(name)
+        return json_answer(show.one(obj))
 
     @about_objects
     async def list(self, request: Request) -> Response:
@@ -63,12 +61,12 @@ class Handlers:
         selection = selection_of(request, self.served)
         context = context_of(request)
         if flag(request, "watch"):
-            return await watch(request, self.served.kind, selection, self._show(request))
-        show = self._show(request, MANY)
+            return await watch(request, self.served.kind, selection, self.show(request))
+        show = self.show(request, MANY)
         if request.scope["query_string"] or not isinstance(show, Whole):
-            return _json(self._list(request, selection, show))
+            return json_answer(self._list(request, selection, show))
         key = (context.store.uid, context.store.revision())
-        return _json(self._whole.get(key, lambda: self._list(request, selection, show)))
+        return json_answer(self._whole.get(key, lambda: self._list(request, selection, show)))
 
     def _list(self, request: Request, selection: Selection, show: Showing) -> bytes:
         page = found(request, self.served.kind, selection)
@@ -81,10 +79,12 @@ class Handlers:
         asked: Resource = decoded.obj
 
         def change(old: Resource) -> Resource:
-            _check_identity(old, asked, request.path_params["name"])
+            check_identity(old, asked, request.path_params["name"])
             return asked
 
-        return await self._update(request, change, asked.metadata.resource_version, _dropped(request, decoded))
+        return await self._update(
+            request, change, asked.metadata.resource_version, warnings(request, decoded.dropped)
+        )
 
     @about_objects
     async def patch(self, request: Request) -> Response:
@@ -94,14 +94,14 @@ class Handlers:
         if kind == APPLY_PATCH:
             return await self._apply(request, body)
         patch = JSONPatch(body) if kind == JSON_PATCH else MergePatch(body)
-        strict, headers = _strict(request), dict[str, str]()
+        strict, headers = is_strict(request), dict[str, str]()
 
         def change(old: Resource) -> Resource:
             decoded: Decoded[Resource] = decode(
                 self.served.model, patch.on(from_json(encode_object(old))), strict=strict
             )
-            _check_identity(old, decoded.obj, request.path_params["name"])
-            headers.update(_dropped(request, decoded))
+            check_identity(old, decoded.obj, request.path_params["name"])
+            headers.update(warnings(request, decoded.dropped))
             return decoded.obj
 
         return await self._update(request, change, patch.version, headers)
@@ -117,21 +117,21 @@ class Handlers:
             body=wish_of(body, self.served.model, name),
             manager=manager,
             force=flag(request, "force"),
-            strict=_strict(request),
+            strict=is_strict(request),
             now=context_of(request).clock.now(),
         )
-        show, caller, headers = self._show(request), replace(_caller(request), applies=True), dict[str, str]()
+        show, caller, headers = self.show(request), replace(writer_of(request), applies=True), dict[str, str]()
 
         def change(old: Resource | None) -> Resource:
             decoded = application.on(old)
-            headers.update(_dropped(request, decoded))
+            headers.update(warnings(request, decoded.dropped))
             obj: Resource = decoded.obj
             return obj
 
         try:
             if self._there(request) is None:
-                created = await self.served.create(_admission(request), change(None), caller)
-                return _json(show.one(created), 201, headers)
+                created = await self.served.create(admission_for(request), change(None), caller)
+                return json_answer(show.one(created), 201, headers)
         except IdTaken:
             if self._there(request) is None:
                 raise
@@ -140,21 +140,21 @@ class Handlers:
     @about_objects
     async def delete(self, request: Request) -> Response:
         """Remove the object: a Status that says so; the object itself where finalizers still hold it back."""
-        name, show, options = request.path_params["name"], self._show(request), await options_of(request)
+        name, show, options = request.path_params["name"], self.show(request), await options_of(request)
         try:
             gone = await self._remove(request, name, options)
         except Unknown:
-            raise self._missing(name) from None
+            raise self.missing(name) from None
         if gone.metadata.finalizers:
-            return _json(show.one(gone))
+            return json_answer(show.one(gone))
         details = {"name": name, "group": GROUP, "kind": self.served.plural, "uid": gone.uid}
         status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-        return _json(to_json(status))
+        return json_answer(to_json(status))
 
     @about_objects
     async def delete_collection(self, request: Request) -> Response:
         """Remove what is selected: the list of what is gone. What cannot go does not keep the rest."""
-        show, options = self._show(request, MANY), await options_of(request)
+        show, options = self.show(request, MANY), await options_of(request)
         check_options(request)
         selection = selection_of(request, self.served)
         page, gone, failed = found(request, self.served.kind, selection), list[Resource](), list[Exception]()
@@ -167,7 +167,7 @@ class Handlers:
                 failed.append(error)
         if failed:
             raise failed[0]
-        return _json(show.many(metadata_of(page, selection), gone))
+        return json_answer(show.many(metadata_of(page, selection), gone))
 
     async def _remove(self, request: Request, name: str, options: DeleteOptions) -> Resource:
         """Remove one object under these options. Raises Unknown, and what else admission raises."""
@@ -176,7 +176,7 @@ class Handlers:
         if known is not None:
             options.preconditions.check(known)
             if options.orphans:
-                await orphan(context_of(request), admission, known, _caller(request))
+                await orphan(context_of(request), admission, known, writer_of(request))
         return await self.served.delete(admission, name, caller_of(request))
 
     async def _decode(self, request: Request) -> Decoded[Any]:
@@ -184,7 +184,7 @@ class Handlers:
         body = object_of(await request.body())
         meta = body.get("metadata")
         request.scope[NAME] = meta.get("name") or meta.get("generateName", "") if isinstance(meta, dict) else ""
-        return decode(self.served.model, body, strict=_strict(request))
+        return decode(self.served.model, body, strict=is_strict(request))
 
     def _there(self, request: Request) -> Resource | None:
         return context_of(request).store.get(self.served.kind, request.path_params["name"])
@@ -192,58 +192,25 @@ class Handlers:
     async def _update(
         self, request: Request, change: Change, version: str, headers: dict[str, str], caller: Caller | None = None
     ) -> Response:
-        name, show = request.path_params["name"], self._show(request)
+        name, show = request.path_params["name"], self.show(request)
         try:
-            stored = await self.served.update(_admission(request), name, change, caller or _caller(request), version)
+            stored = await self.served.update(
+                admission_for(request), name, change, caller or writer_of(request), version
+            )
         except Unknown:
-            raise self._missing(name) from None
-        return _json(show.one(stored), 200, headers)
+            raise self.missing(name) from None
+        return json_answer(show.one(stored), 200, headers)
 
-    def _missing(self, name: str) -> APIError:
+    def missing(self, name: str) -> APIError:
+        """404 in Kubernetes' words."""
         error = not_found(f"{self.served.plural}.{GROUP}", name[:128])
         error.details = {"name": name[:128], "group": GROUP, "kind": self.served.plural}
         return error
 
-    def _show(self, request: Request, forms: tuple[Form, ...] = ONE) -> Showing:
+    def show(self, request: Request, forms: tuple[Form, ...] = ONE) -> Showing:
         """How to answer: asked before anything is done, for it may be refused.
 
         An object that was only rehearsed must not be taken for the version that it was made from.
         """
         rehearsed = text(request, "dryRun") is not None
         return showing(request, self.served.kind, encode_object if rehearsed else self._encoder.encode, forms)
-
-
-def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(body, status, headers={"Cache-Control": "no-store", **(headers or {})}, media_type=JSON)
-
-
-def _admission(request: Request) -> Admission:
-    """The gate, or with `dryRun` one behind which nothing is stored."""
-    admission = admission_of(request)
-    return admission.rehearsal() if text(request, "dryRun") else admission
-
-
-def _caller(request: Request) -> Caller:
-    """Who asks, and which program: the field manager that it names, or what it calls itself."""
-    agent = request.headers.get("user-agent", "").partition("/")[0]
-    manager = text(request, "fieldManager") or "".join(c for c in agent if c.isprintable())[:_LONGEST_MANAGER]
-    return replace(caller_of(request), manager=manager or "unknown")
-
-
-def _strict(request: Request) -> bool:
-    return text(request, "fieldValidation") in {None, "Strict"}
-
-
-def _dropped(request: Request, decoded: Decoded[Any]) -> dict[str, str]:
-    """A warning about each unknown field, where the client wants them."""
-    if not decoded.dropped or text(request, "fieldValidation") != "Warn":
-        return {}
-    told = [warning(f'unknown field "{name}"')["Warning"] for name in decoded.dropped[:_MOST_WARNINGS]]
-    return {"Warning": ", ".join(told)}
-
-
-def _check_identity(old: Resource, asked: Resource, name: str) -> None:
-    if asked.metadata.name not in {"", name}:
-        raise bad_request("metadata.name is not the name in the path")
-    if asked.metadata.uid not in {"", old.uid}:
-        raise conflict("the object's uid is another: it was removed and created again")

@@ -157,4 +157,4 @@ def _same(one: Any, other: Any) -> bool:
 
 def _failed(number: int, operation: Operation, why: str) -> APIError:
     kind, path = operation["op"], operation["path"][:200]
-    return APIError(422, "Invalid", f"operation {number} of the JSON patch ({kind} {path}) failed: {why}")
+    return APIError(422, "Invalid", f"the JSON patch fails: operation {number} ({kind} {path}): {why}")

@@ -31,11 +31,13 @@ class Served:
     short_names: tuple[str, ...]
     create: Callable[[Admission, Any, Caller], Awaitable[Resource]]
     update: Callable[[Admission, str, Change, Caller, str], Awaitable[Resource]]
+    observe: Callable[[Admission, str, Change, Caller, str], Awaitable[Resource]]
     delete: Callable[[Admission, str, Caller], Awaitable[Resource]]
     get: Callable[[Admission, str], Resource]
     verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
     fields: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)
     """What field selectors there are besides metadata.name."""
+    status_verbs: tuple[str, ...] = ("get", "patch", "update")
 
     @property
     def kind(self) -> str:
@@ -60,6 +62,10 @@ async def _update_node(admission: Admission, name: str, change: Change, caller: 
     return await admission.nodes.update(name, change, caller, version=version)
 
 
+async def _observe_node(admission: Admission, name: str, change: Change, caller: Caller, version: str) -> Resource:
+    return await admission.nodes.observe(name, change, caller, version=version)
+
+
 async def _delete_node(admission: Admission, name: str, caller: Caller) -> Resource:
     return await admission.nodes.delete(name, caller)
 
@@ -70,6 +76,10 @@ async def _create_command(admission: Admission, command: Command, caller: Caller
 
 async def _update_command(admission: Admission, name: str, change: Change, caller: Caller, version: str) -> Resource:
     return await admission.commands.update(name, change, caller, version=version)
+
+
+async def _observe_command(admission: Admission, name: str, change: Change, caller: Caller, version: str) -> Resource:
+    return await admission.commands.observe(name, change, caller, version=version)
 
 
 async def _delete_command(admission: Admission, name: str, caller: Caller) -> Resource:
@@ -83,6 +93,7 @@ NODES: Final = Served(
     short_names=("vn",),
     create=_create_node,
     update=_update_node,
+    observe=_observe_node,
     delete=_delete_node,
     get=lambda admission, name: admission.nodes.get(name),
     fields={"status.phase": lambda node: node.status.phase},
@@ -94,6 +105,7 @@ COMMANDS: Final = Served(
     short_names=("vcmd",),
     create=_create_command,
     update=_update_command,
+    observe=_observe_command,
     delete=_delete_command,
     get=lambda admission, name: admission.commands.get(name),
     fields={"spec.node": lambda command: command.spec.node, "status.phase": lambda command: command.status.phase},

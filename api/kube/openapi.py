@@ -137,12 +137,13 @@ def _list(served: Served) -> Schema:
 def _paths(served: Served, by_template: dict[str, Path]) -> Iterator[tuple[str, Schema]]:
     """The paths of a kind that the route table has."""
     collection = f"/apis/{API_VERSION}/{served.plural}"
-    for template, actions in ((collection, _COLLECTION), (f"{collection}/{{name}}", _OBJECT)):
+    one = f"{collection}/{{name}}"
+    for template, actions in ((collection, _COLLECTION), (one, _OBJECT), (f"{one}/status", _OBJECT)):
         operations = by_template[template].operations
         yield (
             template,
             {
-                method.lower(): _operation(served, actions[method], operation)
+                method.lower(): _operation(served, actions[method], operation, template)
                 for method, operation in operations.items()
             }
             | ({"parameters": [_NAME]} if actions is _OBJECT else {}),
@@ -158,11 +159,12 @@ _NAME: Final = {
 }
 
 
-def _operation(served: Served, action: str, operation: Operation) -> Schema:
+def _operation(served: Served, action: str, operation: Operation, template: str) -> Schema:
+    part = "Status" if template.endswith("/status") else ""
     described: Schema = {
         "tags": [_TAG],
         "description": operation.summary,
-        "operationId": f"{action}{served.kind}",
+        "operationId": f"{action}{served.kind}{part}",
         "parameters": [_parameter(p) for p in operation.parameters],
         "responses": {str(status): _answer(served, action) for status in operation.responses},
         "x-kubernetes-action": action,

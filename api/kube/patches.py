@@ -12,15 +12,20 @@ PATCHES: Final = (MERGE_PATCH, JSON_PATCH, APPLY_PATCH)
 """What is understood. There is no strategic merge patch: Kubernetes has none for kinds of this sort either."""
 
 
+def version_of(body: dict[str, Any]) -> str:
+    """The resourceVersion in an object's metadata, if it is there."""
+    metadata = body.get("metadata")
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    return version if isinstance(version, str) else ""
+
+
 class MergePatch:
     """RFC 7396."""
 
     def __init__(self, body: bytes) -> None:
         """Raises APIError (400)."""
         self._patch = object_of(body)
-        metadata = self._patch.get("metadata")
-        version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
-        self.version = version if isinstance(version, str) else ""
+        self.version = version_of(self._patch)
 
     def on(self, whole: Any) -> dict[str, Any]:
         """The object with the patch applied."""

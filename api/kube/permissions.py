@@ -11,6 +11,7 @@ ANY: Final = "*"
 _READ: Final = ("get", "list", "watch")
 _CHANGE: Final = ("patch", "update")
 _MAKE: Final = ("create", "delete", "deletecollection")
+_CONDITIONS: Final = "of a status, conditions of types of one's own"
 _EVENT_GROUPS: Final = ("", "events.k8s.io")
 
 
@@ -32,7 +33,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A resource in its group."""
+    """A resource in its group; a subresource is `nodes/status`."""
 
     group: str
     resource: str
@@ -40,6 +41,7 @@ class Target:
 
 RULES: Final = (
     Rule(role=Role.VIEWER, resources=("nodes", "commands"), verbs=_READ),
+    Rule(role=Role.VIEWER, resources=("nodes/status", "commands/status"), verbs=("get",)),
     Rule(role=Role.OPERATOR, resources=("commands",), verbs=(*_CHANGE, *_MAKE)),
     Rule(
         role=Role.OPERATOR,
@@ -48,6 +50,8 @@ RULES: Final = (
         note="an operator may cordon and uncordon, and nothing else",
     ),
     Rule(role=Role.ADMIN, resources=("nodes",), verbs=_MAKE),
+    Rule(role=Role.OPERATOR, resources=("commands/status",), verbs=_CHANGE, note=_CONDITIONS),
+    Rule(role=Role.ADMIN, resources=("nodes/status",), verbs=_CHANGE, note=_CONDITIONS),
     Rule(role=Role.VIEWER, resources=("events",), verbs=("get", "list"), groups=_EVENT_GROUPS),
     Rule(
         role=Role.OPERATOR,
@@ -71,11 +75,12 @@ def allowed(caller: Principal, verb: str, group: str, resource: str, subresource
     kubectl asks for everything as `*` in no group.
     """
     groups = {group} if group != ANY and (group, resource) != ("", ANY) else {t.group for t in _TARGETS}
-    targets = [t for t in _TARGETS if t.group in groups and resource in {t.resource, ANY}]
-    if not targets or subresource:
+    wanted = f"{resource}/{subresource}" if subresource else resource
+    targets = [t for t in _TARGETS if t.group in groups and _stands_for(wanted, t.resource)]
+    if not targets:
         return False, "there is no such resource"
-    rules = [_rule(caller, one, target) for target in targets for one in _verbs(verb, target)]
-    if not all(rules):
+    rules = [_rule(caller, one, target) for target in targets for one in _verbs(verb, resource, target)]
+    if not rules or not all(rules):
         return False, f"the role {caller.role.value} does not allow it"
     notes = {rule.note for rule in rules if rule is not None and not caller.may(Role.ADMIN)}
     return True, "; ".join(sorted(notes - {""}))
@@ -102,12 +107,18 @@ def paths_of(caller: Principal) -> tuple[str, ...]:
     return (*OPEN, *PATHS) if caller.may(Role.VIEWER) else OPEN
 
 
-def _verbs(verb: str, target: Target) -> tuple[str, ...]:
-    """The verb, or all that the target has."""
-    if verb != ANY:
-        return (verb,)
+def _verbs(verb: str, resource: str, target: Target) -> tuple[str, ...]:
+    """The verb, or all that the target has; of everything, those count that have the verb at all."""
     there = (rule for rule in RULES if target.group in rule.groups and target.resource in rule.resources)
-    return tuple(name for rule in there for name in rule.verbs)
+    known = tuple(name for rule in there for name in rule.verbs)
+    if verb == ANY:
+        return known
+    return (verb,) if verb in known or resource != ANY else ()
+
+
+def _stands_for(wanted: str, resource: str) -> bool:
+    """`*` is everything, `*/status` the status of everything."""
+    return wanted in {resource, ANY} or (wanted.startswith(f"{ANY}/") and resource.endswith(wanted[1:]))
 
 
 def _rule(caller: Principal, verb: str, target: Target) -> Rule | None:

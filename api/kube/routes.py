@@ -17,13 +17,16 @@ from api.kube.parameters import DELETING, FORCE, LISTING, READING, SELECTING, WR
 from api.kube.patches import JSON_PATCH
 from api.kube.reviews import review_groups, review_paths
 from api.kube.schemas import (
+    OBSERVING,
     apply_schema,
     creation_rule,
     json_patch_schema,
     list_schema,
     merge_schema,
     removal_schema,
+    status_schema,
 )
+from api.kube.status import StatusHandlers
 from api.messages import JSON, MERGE_PATCH
 from api.routing import Operation, Path, Reply
 from controller.resources.meta import GROUP, VERSION
@@ -106,12 +109,47 @@ def _object(served: Served, handlers: Handlers) -> Path:
     )
 
 
+def _status(served: Served, handlers: StatusHandlers) -> Path:
+    found: Reply = ("The object.", served.model, JSON)
+    return Path(
+        template=f"{_ROOT}/{served.plural}/{{name}}/status",
+        tag=_TAG,
+        operations={
+            "GET": Operation(
+                handler=handlers.get,
+                summary=f"Get a {served.singular} by its status",
+                parameters=READING,
+                responses={200: found},
+            ),
+            "PUT": Operation(
+                handler=handlers.replace,
+                summary=f"Replace others' conditions in a {served.singular}'s status",
+                role=Role.OPERATOR,
+                body=status_schema(),
+                parameters=WRITING,
+                responses={200: found},
+            ),
+            "PATCH": Operation(
+                handler=handlers.patch,
+                summary=f"Change others' conditions in a {served.singular}'s status",
+                role=Role.OPERATOR,
+                body=status_schema(),
+                body_types=(MERGE_PATCH,),
+                body_others={JSON_PATCH: json_patch_schema(OBSERVING)},
+                parameters=WRITING,
+                responses={200: found},
+            ),
+        },
+    )
+
+
 def _paths() -> Iterator[Path]:
     encoder, kinds = Encoder(encode_object), (NODES, COMMANDS)
     for served in kinds:
         handlers = Handlers(served, encoder)
         yield _collection(served, handlers)
         yield _object(served, handlers)
+        yield _status(served, StatusHandlers(served, encoder))
     yield from review_paths()
     yield from document_paths((own_group(kinds), EVENTS, *review_groups()), OpenAPI(kinds, lambda: PATHS))
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from api.schema_rules import NEVER_NULL
+from controller.admission.status import CONDITION_TYPE, MOST_CONDITIONS
 from controller.resources.meta import API_VERSION, Labels, Resource
 from controller.resources.node import Node
 
@@ -60,7 +61,22 @@ def merge_schema(model: type[Resource]) -> Schema:
     }
 
 
-def json_patch_schema() -> Schema:
+LABELLING: Final = {"op": "add", "path": "/metadata/labels/env", "value": "dev"}
+"""An operation that shows what a JSON patch is."""
+OBSERVING: Final = {
+    "op": "add",
+    "path": "/status/conditions/-",
+    "value": {
+        "type": "example.com/DiskHealthy",
+        "status": "True",
+        "reason": "Checked",
+        "lastTransitionTime": "2026-01-13T18:17:00Z",
+    },
+}
+"""The same for a status."""
+
+
+def json_patch_schema(example: Schema = LABELLING) -> Schema:
     """RFC 6902."""
     path = {"type": "string", "pattern": r"^(/([^/~\u0000]|~[01])*)*$"}
     operations = (
@@ -73,7 +89,7 @@ def json_patch_schema() -> Schema:
         "type": "array",
         "maxItems": 10_000,
         "items": {"oneOf": operations},
-        "examples": [[{"op": "add", "path": "/metadata/labels/env", "value": "dev"}]],
+        "examples": [[example]],
     }
 
 
@@ -89,6 +105,22 @@ def apply_schema(model: type[Resource]) -> Schema:
             "metadata": {"type": "object", "required": ["name"]},
             "spec": {"type": "object"},
         },
+    }
+
+
+def status_schema() -> Schema:
+    """What may be written of a status: conditions. All that an object has besides is accepted, and left as it is."""
+    condition = _closed(
+        type={"type": "string", "pattern": f"^{CONDITION_TYPE.pattern}$"},
+        status={"enum": ["True", "False", "Unknown"]},
+        reason={"type": "string", "maxLength": 1024, "pattern": "^[A-Za-z][A-Za-z0-9]*$"},
+        message={"type": "string", "maxLength": 4096, "pattern": _NO_NUL},
+        lastTransitionTime={"type": "string", "format": "date-time"},
+    )
+    condition["required"] = ["type", "status", "reason", "lastTransitionTime"]
+    return {
+        "description": "The object; of it only conditions of others' types are taken.",
+        **_closed(status=_closed(conditions={"type": "array", "maxItems": MOST_CONDITIONS, "items": condition})),
     }
 
 

@@ -12,6 +12,7 @@ from controller.admission.ids import CommandIds
 from controller.admission.ownership import begun, tracked, wish_of
 from controller.admission.registry import Registry
 from controller.admission.results import Report, reported
+from controller.admission.status import observed
 from controller.reservations import reserving
 from controller.resources.command import SUPPORTED_TYPES, Command, CommandSpec, CommandStatus
 from controller.resources.meta import LAST_APPLIED, ObjectMeta
@@ -96,6 +97,21 @@ class Commands:
                 continue
             except NotFound:
                 raise Unknown("command", name) from None
+        raise Refused(_BUSY)
+
+    async def observe(self, name: str, change: Change, caller: Caller, *, version: str = "") -> Command:
+        """Take what somebody else says of the command: conditions of other types than the controller's."""
+        if not caller.operator:
+            raise Denied("writing a command's status needs the role operator")
+        for _ in range(ATTEMPTS):
+            old = self.get(name)
+            if version and old.metadata.resource_version != version:
+                raise Stale(f'command "{name}" has changed since it was read: read it again')
+            new = observed(old, change(old).status.conditions)
+            try:
+                return old if new == old else _command((await self._store.write(Update(obj=new)))[0])
+            except (Conflict, NotFound):
+                continue
         raise Refused(_BUSY)
 
     async def delete(self, name: str, caller: Caller) -> Command:

@@ -14,6 +14,7 @@ from controller.admission.errors import Denied, IdTaken, Invalid, Problem, Refus
 from controller.admission.ownership import begun, tracked, wish_of
 from controller.admission.phase import effective_phase, first_status, with_phase
 from controller.admission.registry import Registry
+from controller.admission.status import observed
 from controller.admission.trust import trusting
 from controller.contacts import Contacts
 from controller.outcome import ended
@@ -87,6 +88,21 @@ class Nodes:
                 continue
             except NotFound:
                 raise Unknown("node", name) from None
+        raise Refused(_BUSY)
+
+    async def observe(self, name: str, change: Change, caller: Caller, *, version: str = "") -> Node:
+        """Take what somebody else has observed of the node: conditions of other types than the controller's."""
+        if not caller.admin:
+            raise Denied("only an admin may write a node's status")
+        for _ in range(ATTEMPTS):
+            old = self.get(name)
+            if version and old.metadata.resource_version != version:
+                raise Stale(f'node "{name}" has changed since it was read: read it again')
+            new = observed(old, change(old).status.conditions)
+            try:
+                return old if new == old else _node((await self._store.write(Update(obj=new)))[0])
+            except (Conflict, NotFound):
+                continue
         raise Refused(_BUSY)
 
     async def delete(self, name: str, caller: Caller) -> Node:

@@ -8,7 +8,8 @@ from controller.decide import Step
 from controller.dispatch import Opened
 from controller.outcome import ended
 from controller.output import excerpt
-from controller.resources.command import Command, CommandStatus, Delivery, Mark
+from controller.resources.command import COMMAND_CONDITIONS, Command, CommandStatus, Delivery, Mark
+from controller.resources.conditions import shared
 from controller.store.base import Append, Conflict, Store, Update
 from controller.timeline import Phase, marked
 from transports.base import RunState, RunStatus
@@ -49,15 +50,21 @@ class CommandStatusWriter:
             if newest.status.phase != command.status.phase and newest.ended:
                 return newest
             try:
-                *_, written = await self._store.write(
-                    *appends, Update(obj=newest.model_copy(update={"status": status}))
-                )
+                *_, written = await self._store.write(*appends, Update(obj=_with_status(newest, status)))
             except Conflict:
                 await asyncio.sleep(0.001 * attempt)
             else:
                 assert isinstance(written, Command)
                 return written
         raise Conflict(f"command {command.name} changes too fast")
+
+
+def _with_status(newest: Command, status: CommandStatus) -> Command:
+    """The command in that status; what others have said in conditions of their own meanwhile stays."""
+    conditions = shared(COMMAND_CONDITIONS, status.conditions, newest.status.conditions)
+    if conditions != status.conditions:
+        status = status.model_copy(update={"conditions": conditions})
+    return newest.model_copy(update={"status": status})
 
 
 def held(command: Command, step: Step, message: str, now: datetime) -> CommandStatus:

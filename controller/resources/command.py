@@ -18,6 +18,8 @@ SUPPORTED_TYPES = ("exec",)
 INLINE_HEAD = INLINE_TAIL = 32 * 1024
 
 COMPLETE, SUCCEEDED, FAILED = "Complete", "Succeeded", "Failed"
+COMMAND_CONDITIONS = frozenset({COMPLETE, SUCCEEDED, FAILED})
+"""The types that the controller writes itself."""
 
 
 class SecretRef(Model):

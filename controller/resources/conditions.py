@@ -1,6 +1,6 @@
 """Conditions: the latest observations of an object's state, one of each type."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -48,3 +48,10 @@ def with_condition(
         return conditions
     rest = [c for c in conditions if c.type != kind]
     return tuple(sorted([*rest, new], key=lambda c: c.type))
+
+
+def shared(own: Container[str], controllers: Iterable[Condition], others: Iterable[Condition]) -> Conditions:
+    """The controller's conditions, which are those of the types `own`, and those of everybody else."""
+    kept = (c for c in controllers if c.type in own)
+    theirs = (c for c in others if c.type not in own)
+    return tuple(sorted((*kept, *theirs), key=lambda c: c.type))

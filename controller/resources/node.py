@@ -12,6 +12,8 @@ NodePhase = Literal["active", "inactive", "unreachable", "draining", "unknown"]
 
 READY, REACHABLE, HOST_KEY_TRUSTED = "Ready", "Reachable", "HostKeyTrusted"
 CREDENTIAL_REBIND_REQUIRED = "CredentialRebindRequired"
+NODE_CONDITIONS = frozenset({READY, REACHABLE, HOST_KEY_TRUSTED, CREDENTIAL_REBIND_REQUIRED})
+"""The types that the controller writes itself."""
 
 
 def _path_component(ref: str) -> str:

@@ -6,19 +6,17 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from tests.support.keys import KeyPair
-from tests.support.kubectl import Kubectl
+from tests.support.kubectl import Kubectl, Manifest, command, create, node, shown
 from tests.support.nodes import Farm, SshdNode, find_program
 from tests.support.server import Server
 
 pytestmark = pytest.mark.sshd
 
-Manifest = dict[str, Any]
 NODES = "/apis/vendetta.dev/v1/nodes"
 
 
@@ -48,21 +46,6 @@ def machine(server: Server, tmp_path_factory: pytest.TempPathFactory, client_key
     farm.close()
 
 
-def node(name: str, **spec: Any) -> Manifest:
-    """A manifest of a node that is nowhere."""
-    return {"apiVersion": "vendetta.dev/v1", "kind": "Node", "metadata": {"name": name}, "spec": spec}
-
-
-def command(on: str, action: str) -> Manifest:
-    """A manifest of a command, whose name is made for it."""
-    return {
-        "apiVersion": "vendetta.dev/v1",
-        "kind": "Command",
-        "metadata": {"generateName": "run-"},
-        "spec": {"node": on, "action": action},
-    }
-
-
 def reached(name: str, machine: SshdNode) -> Manifest:
     """A manifest of a node that is that machine."""
     transport = {
@@ -73,16 +56,6 @@ def reached(name: str, machine: SshdNode) -> Manifest:
         "hostKeys": [machine.host_key],
     }
     return node(name, address=machine.address, transport=transport)
-
-
-def create(kubectl: Kubectl, *manifests: Manifest) -> None:
-    """Create them."""
-    kubectl("create", "-f", "-", stdin=yaml.safe_dump_all(manifests))
-
-
-def shown(kubectl: Kubectl, *arguments: str) -> Any:
-    """What `kubectl get -o json` shows."""
-    return json.loads(kubectl("get", *arguments, "-o", "json"))
 
 
 def test_it_finds_the_resources(kubectl: Kubectl) -> None:

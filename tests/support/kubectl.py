@@ -1,10 +1,12 @@
 """The real kubectl, with a configuration and a cache of its own."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +14,7 @@ import yaml
 from tests.support.nodes import find_program
 
 Done = subprocess.CompletedProcess[str]
+Manifest = dict[str, Any]
 
 
 def find_kubectl() -> str:
@@ -86,3 +89,28 @@ def _config(url: str) -> dict[str, object]:
         "contexts": [{"name": "vendetta", "context": {"cluster": "vendetta", "user": "vendetta"}}],
         "current-context": "vendetta",
     }
+
+
+def node(name: str, **spec: Any) -> Manifest:
+    """A manifest of a node that is nowhere."""
+    return {"apiVersion": "vendetta.dev/v1", "kind": "Node", "metadata": {"name": name}, "spec": spec}
+
+
+def command(on: str, action: str) -> Manifest:
+    """A manifest of a command, whose name is made for it."""
+    return {
+        "apiVersion": "vendetta.dev/v1",
+        "kind": "Command",
+        "metadata": {"generateName": "run-"},
+        "spec": {"node": on, "action": action},
+    }
+
+
+def create(kubectl: Kubectl, *manifests: Manifest) -> None:
+    """Create them."""
+    kubectl("create", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+
+
+def shown(kubectl: Kubectl, *arguments: str) -> Any:
+    """What `kubectl get -o json` shows."""
+    return json.loads(kubectl("get", *arguments, "-o", "json"))

@@ -38,8 +38,10 @@ async def test_each_document_is_there_with_and_without_a_slash_and_a_timeout(api
 
 
 async def test_the_resources_have_the_names_that_kubectl_takes(api: API) -> None:
-    """G-1: short names, a singular, and the category `all`."""
-    resources = (await get(api, ROOT))["resources"]
+    """G-1: short names, a singular, and the category `all`; each with a status."""
+    found = (await get(api, ROOT))["resources"]
+    resources, statuses = ([r for r in found if ("/" in r["name"]) is part] for part in (False, True))
+    assert [(r["name"], r["kind"]) for r in statuses] == [("nodes/status", "Node"), ("commands/status", "Command")]
     told = [(r["name"], r["singularName"], r["kind"], r["namespaced"], r["shortNames"]) for r in resources]
     assert told == [("nodes", "node", "Node", False, ["vn"]), ("commands", "command", "Command", False, ["vcmd"])]
     assert all(r["categories"] == ["all"] for r in resources)
@@ -55,7 +57,13 @@ async def test_names_and_aggregated_discovery_tell_the_same(api: API) -> None:
     for item in whole["items"]:
         (version,) = item["versions"]
         plain = (await get(api, f"/apis/{item['metadata']['name']}/{version['version']}"))["resources"]
-        assert [(r["name"], r["verbs"]) for r in plain] == [(r["resource"], r["verbs"]) for r in version["resources"]]
+        told = [(r["resource"], r["verbs"]) for r in version["resources"]]
+        parts = [
+            (f"{r['resource']}/{part['subresource']}", part["verbs"])
+            for r in version["resources"]
+            for part in r.get("subresources", ())
+        ]
+        assert sorted((r["name"], r["verbs"]) for r in plain) == sorted(told + parts)
 
 
 async def test_the_core_group_offers_events_and_nothing_of_the_flat_api(api: API) -> None:

@@ -218,6 +218,14 @@ async def test_a_json_patch_that_fails_changes_nothing(api: API, operation: dict
     assert (await api.client.get(NODE)).json() == before
 
 
+async def test_a_json_patch_that_fails_says_which_operation_it_was(api: API) -> None:
+    """G-1: and why; the object is named as in every other error."""
+    await apply(api, "mary", address="a")
+    failed = await operations(api, {"op": "test", "path": "/spec/address", "value": "b"})
+    told = "operation 0 (test /spec/address): the value there is another one"
+    assert failed.json()["message"] == f'Node.vendetta.dev "n1" is invalid: {told}'
+
+
 async def test_a_json_patch_cannot_grow_without_bound(api: API) -> None:
     """Copies of copies double what is there each time."""
     await apply(api, "mary", address="a" * 200)

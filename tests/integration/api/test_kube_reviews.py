@@ -66,6 +66,25 @@ async def test_what_is_said_to_be_permitted_is_and_nothing_else(api: API, role: 
     assert said == {verb: await attempt(api, role, verb, plural) for verb in VERBS}
 
 
+@pytest.mark.parametrize("plural", ["nodes", "commands"])
+@pytest.mark.parametrize("role", ROLES)
+async def test_what_is_said_of_a_status_is_true(api: API, role: Role, plural: str) -> None:
+    """E-5, G-1: who may read it, and who may add to it."""
+    await api.node("n1")
+    await api.command("n1", id="c1")
+    url = f"{ROOT}/{plural}/{'n1' if plural == 'nodes' else 'c1'}/status"
+    async with api.as_(Principal(name="olga", role=role)) as client:
+        done = {
+            "get": await client.get(url),
+            "update": await client.put(url, json={"status": {}}),
+            "patch": await client.patch(url, json={"status": {}}, headers=MERGE),
+        }
+    assert {verb: response.status_code == 200 for verb, response in done.items()} == {
+        verb: await may(api, role, verb, plural, sub="status") for verb in done
+    }
+    assert not await may(api, role, "delete", plural, sub="status")
+
+
 async def test_whoever_calls_is_told_who_it_is(api: API) -> None:
     """G-1: name, role, and the id of the token."""
     caller = Principal(name="olga", role=Role.NODE, node_uid="u1", token_id="t1")
@@ -123,6 +142,7 @@ async def test_the_rules_list_what_one_may(api: API) -> None:
     rules = await status(api, RULES, {"namespace": "default"}, role=Role.VIEWER)
     assert rules["resourceRules"] == [
         {"verbs": ["get", "list", "watch"], "apiGroups": ["vendetta.dev"], "resources": ["nodes", "commands"]},
+        {"verbs": ["get"], "apiGroups": ["vendetta.dev"], "resources": ["nodes/status", "commands/status"]},
         {"verbs": ["get", "list"], "apiGroups": ["", "events.k8s.io"], "resources": ["events"]},
     ]
     assert not rules["incomplete"]
