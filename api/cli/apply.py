@@ -83,8 +83,7 @@ def _without_note(obj: Object) -> Object:
 
 def carry_out(client: Client, change: Change, dry_run: DryRun) -> tuple[str, Object]:
     """Do it. Returns `created`, `configured` or `unchanged`, and the object."""
-    manifest = change.manifest
-    params = {"dryRun": "All"} if dry_run == "server" else {}
+    manifest, params = change.manifest, params_of(dry_run)
     if change.live is None:
         made = change.wanted if dry_run == "client" else client.create(manifest.kind, change.wanted, **params)
         return "created", made
@@ -93,14 +92,13 @@ def carry_out(client: Client, change: Change, dry_run: DryRun) -> tuple[str, Obj
     if dry_run == "client":
         return "configured", change.result
     after = client.patch(manifest.kind, manifest.name, change.patch, **params)
-    return (
-        "unchanged" if _version(after) == _version(change.live) and not dry_run_of(params) else "configured"
-    ), after
+    same = dry_run == "none" and _version(after) == _version(change.live)  # a rehearsal's version says nothing
+    return ("unchanged" if same else "configured"), after
 
 
-def dry_run_of(params: dict[str, str]) -> bool:
-    """Whether nothing is stored, so that the version says nothing."""
-    return "dryRun" in params
+def params_of(dry_run: DryRun) -> dict[str, str]:
+    """How the server is told to store nothing."""
+    return {"dryRun": "All"} if dry_run == "server" else {}
 
 
 def _version(obj: Object) -> str:

@@ -1,7 +1,7 @@
 """The client: the resource API as plain methods. It speaks HTTP to one server and knows nothing else."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from api.cli.lines import Lines
 PAGE: Final = 500
 _TIMEOUT: Final = httpx2.Timeout(30, connect=5)
 _STREAM_TIMEOUT: Final = httpx2.Timeout(60, connect=5)
+_LONGEST_WATCH: Final = 3600
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 Object = dict[str, Any]
@@ -57,9 +58,9 @@ class Client:
         """One object. Raises NotFound."""
         return json_of(self.request("GET", path_of(kind, name)), self.url)
 
-    def list(self, kind: Kind, selector: str = "") -> Object:
-        """All objects that the selector picks, as one list, however many pages it takes."""
-        params = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+    def list(self, kind: Kind, **query: str) -> Object:
+        """All objects that the selectors in the query pick, as one list, however many pages it takes."""
+        params = {"limit": str(PAGE)} | query
         page = json_of(self.request("GET", path_of(kind), **params), self.url)
         items, first = list(page.get("items") or []), page
         while token := page.get("metadata", {}).get("continue"):
@@ -96,19 +97,23 @@ class Client:
         """Store a changed object. Raises Conflict when it is not the newest any more."""
         return json_of(self.request("PUT", path_of(kind, obj["metadata"]["name"]), body=obj), self.url)
 
-    def delete(self, kind: Kind, name: str) -> None:
-        """Remove an object. Raises NotFound."""
-        checked(self.request("DELETE", path_of(kind, name)), self.url)
+    def delete(self, kind: Kind, name: str, *, uid: str = "", **params: str) -> None:
+        """Remove an object. Raises NotFound, and Conflict where it is another one than that with the uid."""
+        body = {"preconditions": {"uid": uid}} if uid else None
+        checked(self.request("DELETE", path_of(kind, name), body=body, **params), self.url)
 
-    def watch(self, kind: Kind, version: str, selector: str = "") -> Iterator[tuple[str, Object]]:
+    def watch(
+        self, kind: Kind, version: str, *, query: Mapping[str, str] = {}, seconds: int | None = None
+    ) -> Iterator[tuple[str, Object]]:
         """Changes after that version: (ADDED | MODIFIED | DELETED | BOOKMARK, object), until the server ends it.
 
-        A silence of a minute ends it too. Raises Expired when the version is too old to go on from.
+        After so many seconds it does, if they are given. A silence of a minute ends it too. Raises Expired when the
+        version is too old to go on from. `query` holds selectors.
         """
         params = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
-        params |= {"labelSelector": selector} if selector else {}
+        params |= {"timeoutSeconds": str(min(seconds, _LONGEST_WATCH))} if seconds else {}
         try:
-            with self.stream(path_of(kind), **params) as response:
+            with self.stream(path_of(kind), **params, **query) as response:
                 lines = Lines()
                 for data in response.iter_bytes():
                     yield from map(self._event, lines.feed(data))

@@ -11,7 +11,18 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from api.cli import verbs_apply, verbs_coordination, verbs_get, verbs_kubeconfig, verbs_node, verbs_run, verbs_token
+from api.cli import (
+    verbs_apply,
+    verbs_coordination,
+    verbs_edit,
+    verbs_explain,
+    verbs_get,
+    verbs_kubeconfig,
+    verbs_node,
+    verbs_run,
+    verbs_token,
+    verbs_wait,
+)
 from api.cli.errors import CLIError
 from api.cli.invocation import GLOBAL_OPTIONS, Invocation, hoisted, split_tail
 from api.cli.output import say, warn
@@ -61,7 +72,18 @@ def _globals(
     invocation.server, invocation.token_file, invocation.context = server, token_file, context_name
 
 
-for module in (verbs_get, verbs_apply, verbs_run, verbs_node, verbs_token, verbs_kubeconfig, verbs_coordination):
+for module in (
+    verbs_get,
+    verbs_explain,
+    verbs_apply,
+    verbs_edit,
+    verbs_wait,
+    verbs_run,
+    verbs_node,
+    verbs_token,
+    verbs_kubeconfig,
+    verbs_coordination,
+):
     module.register(app)
 make_plain(app)
 

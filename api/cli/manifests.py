@@ -28,15 +28,15 @@ class Manifest:
     """`node/build-01`."""
 
 
-def read(paths: list[str]) -> list[Manifest]:
-    """Every manifest in the files, folders (recursively) and `-` for stdin.
+def read(paths: list[str], *, named: bool = True) -> list[Manifest]:
+    """Every manifest in the files, folders (recursively) and `-` for stdin. `named`: each must have a name.
 
     Raises Misused that names each problem by file, line and key. Nothing is returned unless all of it is right.
     """
     from controller.manifests.parsing import parse, without_repeats  # noqa: PLC0415 - loads the models, which takes time
 
     problems: list[str] = []
-    manifests = [m for name, text in _texts(paths) for m in parse(name, text, problems)]
+    manifests = [m for name, text in _texts(paths) for m in parse(name, text, problems, named=named)]
     manifests = without_repeats(manifests, problems)
     if problems:
         raise Misused("\n".join(problems))

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from api.cli.apply import DryRun, params_of
 from api.cli.client import Client
 from api.cli.describe import described
 from api.cli.errors import CLIError, Expired, Misused, NotFound
@@ -66,7 +67,7 @@ def get(
         elif names:
             show_list([client.get(kind, name) for name in names], kind, output)
         else:
-            show_list(in_order(client.list(kind, selector)["items"]), kind, output)
+            show_list(in_order(client.list(kind, **_query(selector))["items"]), kind, output)
 
 
 def _watch(client: Client, kind: Kind, names: list[str], selector: str, form: Format) -> None:
@@ -75,18 +76,22 @@ def _watch(client: Client, kind: Kind, names: list[str], selector: str, form: Fo
     version = ""
     while True:
         if not version:
-            listed = client.list(kind, selector)
+            listed = client.list(kind, **_query(selector))
             version = listed["metadata"]["resourceVersion"]
             here = [o for o in in_order(listed["items"]) if not names or name_of(o) in names]
             _show_change(here, form, table)
         try:
-            for event, obj in client.watch(kind, version, selector):
+            for event, obj in client.watch(kind, version, query=_query(selector)):
                 version = obj["metadata"]["resourceVersion"]
                 if event != "BOOKMARK" and (not names or name_of(obj) in names):
                     _show_change([obj], form, table)
         except Expired:
             version = ""
         time.sleep(0.2)  # a server that ends each watch at once is not asked without a pause
+
+
+def _query(selector: str) -> dict[str, str]:
+    return {"labelSelector": selector} if selector else {}
 
 
 def _show_change(items: list[Object], form: Format, table: Table) -> None:
@@ -114,7 +119,7 @@ def describe(
     """
     kind, names = kind_and_names(what)
     with context.ensure_object(Invocation).client() as client:
-        items = [client.get(kind, name) for name in names] or in_order(client.list(kind, selector)["items"])
+        items = [client.get(kind, name) for name in names] or in_order(client.list(kind, **_query(selector))["items"])
         if output is Shape.JSON:
             say_json(items)
             return
@@ -134,11 +139,14 @@ def delete(
     ignore_not_found: Annotated[
         bool, typer.Option("--ignore-not-found", help="It is fine when it is gone already.")
     ] = False,
+    dry_run: Annotated[
+        DryRun, typer.Option(metavar="WHERE", help="client: only look if it is there; server: let it check; none.")
+    ] = "none",
     output: Output = Shape.TEXT,
 ) -> None:
     """Remove nodes or commands: those named, or those in manifests.
 
-    Examples: `vendetta delete node build-01` · `vendetta delete -f nodes/`
+    Examples: `vendetta delete node build-01` · `vendetta delete -f nodes/ --dry-run=server`
     """
     if bool(what) == bool(file):
         raise Misused("give KIND NAME… or -f FILE")
@@ -150,22 +158,27 @@ def delete(
             raise Misused(f"name the {kind.plural} to remove")
         targets = [(kind, name) for name in names]
     with context.ensure_object(Invocation).client() as client:
-        _delete_each(client, targets, output, ignore_not_found=ignore_not_found)
+        _delete_each(client, targets, output, dry_run, ignore_not_found=ignore_not_found)
 
 
-def _delete_each(client: Client, targets: list[tuple[Kind, str]], shape: Shape, *, ignore_not_found: bool) -> None:
+def _delete_each(
+    client: Client, targets: list[tuple[Kind, str]], shape: Shape, dry_run: DryRun, *, ignore_not_found: bool
+) -> None:
     """Remove all that can be removed; what cannot is told, and the first such error ends the command."""
     failure: CLIError | None = None
     gone: list[str] = []
     for kind, name in targets:
         try:
-            client.delete(kind, name)
+            if dry_run == "client":
+                client.get(kind, name)
+            else:
+                client.delete(kind, name, **params_of(dry_run))
         except NotFound as error:
             failure = failure if ignore_not_found else failure or error
             continue
         gone.append(f"{kind.singular}/{name}")
         if shape is Shape.TEXT:
-            say(escape(f"{gone[-1]} deleted"))
+            say(escape(f"{gone[-1]} deleted" + ("" if dry_run == "none" else f" ({dry_run} dry run)")))
     if shape is Shape.JSON:
         say_json({"deleted": gone})
     if failure is not None:

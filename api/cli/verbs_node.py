@@ -1,4 +1,4 @@
-"""`cordon`, `uncordon`, `node trust`, `wait`: what one does to a node."""
+"""`cordon`, `uncordon`, `node trust`: what one does to a node."""
 
 from typing import Annotated
 from urllib.parse import quote

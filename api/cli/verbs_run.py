@@ -135,7 +135,7 @@ def _spec(tail: tuple[str, ...] | None, shell: str | None, user: str) -> dict[st
 
 def _picked(invocation: Invocation, selector: str) -> list[str]:
     with invocation.client() as client:
-        names = [name_of(node) for node in client.list(NODES, selector)["items"]]
+        names = [name_of(node) for node in client.list(NODES, labelSelector=selector)["items"]]
     if not names:
         raise Failed(f"no node has the labels {selector!r}")
     return names

@@ -53,8 +53,11 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
 
 
-def parse(file: str, text: bytes, problems: list[str]) -> Iterator[Parsed]:
-    """The manifests in a text, lists unfolded. What is wrong goes to `problems`, each with file and line."""
+def parse(file: str, text: bytes, problems: list[str], *, named: bool = True) -> Iterator[Parsed]:
+    """The manifests in a text, lists unfolded. What is wrong goes to `problems`, each with file and line.
+
+    `named`: each must have a name.
+    """
     try:
         documents = read_documents(text, file=file, size_limit=SIZE_LIMIT, json=file.endswith(".json"))
     except YAMLError as error:
@@ -62,16 +65,16 @@ def parse(file: str, text: bytes, problems: list[str]) -> Iterator[Parsed]:
         return
     for document in documents:
         for place, data in _objects(document):
-            manifest = _checked(file, document, place, data, problems)
+            manifest = _checked(file, document, place, data, problems, named=named)
             if manifest is not None:
                 yield manifest
 
 
 def without_repeats(manifests: list[Parsed], problems: list[str]) -> list[Parsed]:
-    """The first manifest of each object; a second one is a problem."""
+    """The first manifest of each object; a second one is a problem. Without a name each is an object of its own."""
     first: dict[str, Parsed] = {}
     for manifest in manifests:
-        known = first.setdefault(manifest.title, manifest)
+        known = first.setdefault(manifest.title if manifest.name else manifest.origin, manifest)
         if known is not manifest:
             problems.append(f"{manifest.origin}: {manifest.title} is here twice, first at {known.origin}")
     return list(first.values())
@@ -86,9 +89,11 @@ def _objects(document: Document) -> Iterator[tuple[KeyPath, Any]]:
         yield (), data
 
 
-def _checked(file: str, document: Document, place: KeyPath, data: Any, problems: list[str]) -> Parsed | None:
+def _checked(
+    file: str, document: Document, place: KeyPath, data: Any, problems: list[str], *, named: bool
+) -> Parsed | None:
     wanted = _without_nulls(_without_what_is_the_servers(data))
-    resource, found = check(wanted)
+    resource, found = check(wanted, named=named)
     problems.extend(f"{file}:{document.line_of((*place, *inner))}: {message}" for inner, message in found)
     if resource is None:
         return None

@@ -25,9 +25,9 @@ Problem = tuple[Place, str]
 """Where in the manifest, and what is wrong there."""
 
 
-def check(data: Any) -> tuple[Resource | None, list[Problem]]:
-    """The resource, or everything that is wrong with the manifest."""
-    if problem := _head(data):
+def check(data: Any, *, named: bool = True) -> tuple[Resource | None, list[Problem]]:
+    """The resource, or everything that is wrong with the manifest. `named`: it must have a name."""
+    if problem := _head(data, named=named):
         return None, [problem]
     kind = SHOWN[data["kind"]]
     try:
@@ -35,12 +35,12 @@ def check(data: Any) -> tuple[Resource | None, list[Problem]]:
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         return None, _merged(_problem(kind.model, data, detail) for detail in details)
-    if not kind.name_pattern.fullmatch(resource.name):
+    if resource.name and not kind.name_pattern.fullmatch(resource.name):
         return None, [(("metadata", "name"), f"{resource.name[:80]!r} is not a {data['kind']}'s name")]
     return resource, []
 
 
-def _head(data: Any) -> Problem | None:
+def _head(data: Any, *, named: bool) -> Problem | None:
     """What a manifest must have before its kind can say more."""
     if not isinstance(data, dict):
         return (), "a manifest is a mapping with apiVersion, kind, metadata and spec"
@@ -52,7 +52,7 @@ def _head(data: Any) -> Problem | None:
     if version != API_VERSION:
         return ("apiVersion",), f"apiVersion must be {API_VERSION!r}, not {version!r}"
     metadata = data.get("metadata")
-    if not isinstance(metadata, dict) or not metadata.get("name"):
+    if named and (not isinstance(metadata, dict) or not metadata.get("name")):
         return ("metadata",), "metadata.name is missing"
     return None
 

@@ -29,7 +29,8 @@ def _qualified_name(key: str) -> str:
     return key
 
 
-def _label_value(value: str) -> str:
+def label_value(value: str) -> str:
+    """Return it. Raises ValueError unless it has the form of a label's value."""
     if value and not _LABEL_NAME.fullmatch(value):
         raise ValueError(
             f"{value[:80]!r} is not a valid label value: at most 63 of [A-Za-z0-9._-], alphanumeric at both ends"
@@ -40,7 +41,7 @@ def _label_value(value: str) -> str:
 def _labels(labels: dict[str, str]) -> dict[str, str]:
     for key, value in labels.items():
         _qualified_name(key)
-        _label_value(value)
+        label_value(value)
     return labels
 
 
