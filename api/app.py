@@ -12,6 +12,7 @@ from api.docs import documented
 from api.errors import render, speaks_kube, translate
 from api.kube.routes import PATHS as KUBE
 from api.routing import Path, routes
+from api.v1.enrolment_routes import PATHS as ENROLMENT
 from api.v1.routes import PATHS as FLAT
 from controller.admission import Admission
 
@@ -40,7 +41,7 @@ def paths(context: Context) -> tuple[Path, ...]:
     """All paths of all faces, and those that document them."""
     others = [p for face in (auth_routes, health, metrics) for p in face.paths(context)]
     every = documented(
-        (*FLAT, *KUBE, *others, *stream.paths(context)),
+        (*FLAT, *ENROLMENT, *KUBE, *others, *stream.paths(context)),
         version=context.version,
         auth=context.settings.auth.enabled,
     )

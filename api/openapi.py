@@ -206,7 +206,7 @@ def _content(model: Any, media: str, models: _Models) -> Schema:
 
 def _errors(path: Path, operation: Operation, error: Schema) -> Schema:
     """The errors that the operation can end in; `default` is for those of layers in front (408, 429, 503)."""
-    statuses = [] if operation.open else [400, 401, 403]
+    statuses = [] if operation.open and operation.body is None else [400, 401, 403]
     if "{" in path.template or operation.body is not None:
         statuses.append(404)
     if operation.body is not None:

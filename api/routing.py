@@ -55,7 +55,7 @@ class Operation:
     responses: Mapping[int, Reply | tuple[Reply, ...]] = field(default_factory=dict)
     stream: bool = False
     open: bool = False
-    """Reachable without authentication and from anywhere (health and probes)."""
+    """Reachable without authentication: health and probes, and what looks at its callers itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

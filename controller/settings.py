@@ -112,6 +112,8 @@ class AuthSettings(Section):
     """Signs tokens; at least 16 characters, 32 bytes are better."""
     token_expiry: Positive = 24 * HOUR
     """Lifetime of a token."""
+    node_token_expiry: Positive = 7 * 24 * HOUR
+    """Lifetime of the token that a node gets when it joins, and each time it renews it."""
     allow_insecure_remote: bool = False
     """With auth off, admit callers from other machines too. Anybody who reaches the port then owns the fleet."""
 

@@ -51,11 +51,13 @@ class Authenticator:
         digest = hashlib.sha256(token).digest()
         principal = self._known.get(digest)
         if principal is None:
-            principal = verify(token.decode("latin-1"), self._secret, self._clock.now())
+            verified = verify(token.decode("latin-1"), self._secret, self._clock.now())
+            principal = revocation.with_name(self._store, verified)
             self._remember(digest, principal)
         if principal.expires is not None and principal.expires <= self._clock.now().timestamp() - LEEWAY:
             raise InvalidToken("expired")
         revocation.check(self._store, principal.token_id or "")
+        revocation.check_node(self._store, principal)
         return principal
 
     def _remember(self, digest: bytes, principal: Principal) -> None:

@@ -14,6 +14,8 @@ PRINCIPAL: Final = "vendetta.principal"
 OPEN_PATHS: Final = frozenset({"/health", "/livez", "/readyz"})
 """Health and probes: for everybody, from everywhere."""
 METRICS_PATHS: Final = frozenset({"/metrics", "/metrics/prometheus"})
+JOIN_PATH: Final = "/api/v1/join"
+"""What is shown there is a join token, which its handler judges."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

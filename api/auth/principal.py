@@ -20,14 +20,17 @@ _RANK = {Role.VIEWER: 1, Role.OPERATOR: 2, Role.ADMIN: 3}
 class Principal:
     """An authenticated caller. `node_uid` is set for role node. `local`: the raw socket peer is loopback.
 
-    `token_id` and `expires` (seconds since 1970) are those of the token that was shown, None where there was none.
+    `token_id`, `issued` and `expires` (seconds since 1970) are those of the token that was shown, None where there
+    was none. `node_name` is what the node of that uid is called.
     """
 
     name: str
     role: Role
     node_uid: str | None = None
+    node_name: str | None = None
     token_id: str | None = None
     local: bool = False
+    issued: int | None = None
     expires: int | None = None
 
     def may(self, needed: Role) -> bool:

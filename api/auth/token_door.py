@@ -1,5 +1,6 @@
 """The door while auth is on: a bearer token, or on the event stream a ticket and its cookie (contract E-5)."""
 
+from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -7,7 +8,7 @@ from starlette.types import Scope
 
 from api.auth.authenticator import Authenticator
 from api.auth.cors import RawHeaders, cors_headers, preflight_headers
-from api.auth.door import METRICS_PATHS, OPEN_PATHS, Admission, is_preflight, plain_path
+from api.auth.door import JOIN_PATH, METRICS_PATHS, OPEN_PATHS, Admission, is_preflight, plain_path
 from api.auth.headers import DoorHeaders
 from api.auth.origins import Origins
 from api.auth.peer import Peer, Proxies
@@ -35,7 +36,7 @@ class TokenDoor:
         self._authenticator = authenticator
         self._proxies = Proxies(settings.server.trusted_proxies)
         self._origins = Origins(host=settings.server.host, origins=settings.websocket.origins, any_address=True)
-        self._open = OPEN_PATHS | (METRICS_PATHS if settings.metrics.public else frozenset())
+        self._open = OPEN_PATHS | {JOIN_PATH} | (METRICS_PATHS if settings.metrics.public else frozenset())
         self._stream = settings.websocket.path.rstrip("/")
 
     async def admit(self, scope: Scope, headers: DoorHeaders) -> Admission:
@@ -125,13 +126,4 @@ def _secure(scope: Scope, headers: DoorHeaders, peer: Peer) -> bool:
 
 
 def _placed(principal: Principal, peer: Peer) -> Principal:
-    if not peer.local:
-        return principal
-    return Principal(
-        name=principal.name,
-        role=principal.role,
-        node_uid=principal.node_uid,
-        token_id=principal.token_id,
-        expires=principal.expires,
-        local=True,
-    )
+    return replace(principal, local=True) if peer.local else principal

@@ -127,7 +127,8 @@ def principal_of(claims: Mapping[str, Any]) -> Principal:
     node = _text(claims, "node") if "node" in claims else None
     if (role is Role.NODE) != (node is not None):
         raise InvalidToken("a node's uid belongs to role node, and to no other")
-    return Principal(name=subject, role=role, node_uid=node, token_id=token_id, expires=_seconds(claims, "exp"))
+    issued, expires = _seconds(claims, "iat"), _seconds(claims, "exp")
+    return Principal(name=subject, role=role, node_uid=node, token_id=token_id, issued=issued, expires=expires)
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:

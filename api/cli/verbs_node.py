@@ -1,4 +1,4 @@
-"""`cordon`, `uncordon`, `node trust`: what one does to a node."""
+"""`cordon`, `uncordon`, `node …`: what one does to a node."""
 
 from typing import Annotated
 from urllib.parse import quote
@@ -6,6 +6,7 @@ from urllib.parse import quote
 import typer
 
 from api.cli.answers import json_of
+from api.cli.errors import Misused
 from api.cli.invocation import Invocation
 from api.cli.kinds import NODES, name_in
 from api.cli.output import Output, Shape, say, say_json
@@ -20,6 +21,8 @@ def register(app: typer.Typer) -> None:
     app.command()(uncordon)
     node = typer.Typer(help="Things that only nodes have.", no_args_is_help=True)
     node.command()(trust)
+    node.command("join-token")(join_token)
+    node.command()(revoke)
     app.add_typer(node, name="node")
 
 
@@ -73,3 +76,59 @@ def trust(
         say_json(node)
     else:
         say(escape(f"node/{name} trusts {fingerprint}"))
+
+
+def join_token(
+    context: typer.Context,
+    expires: Annotated[str, typer.Option(metavar="DURATION", help="For how long it can be used.")] = "1h",
+    node: Annotated[
+        str | None, typer.Option(metavar="NODE", help="The only node that may use it, new or there already.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", "-l", metavar="KEY=VALUE", help="A label that the node gets.")
+    ] = None,
+    output: Output = Shape.TEXT,
+) -> None:
+    """Make a token by which one machine joins as a node, once.
+
+    It is shown only now. Whoever has it may choose the node's name, unless --node does; a node that is there already
+    is taken over only by a token made for it.
+
+    Examples: `vendetta node join-token` · `vendetta node join-token --node build-01 --expires 15m --label env=dev`
+    """
+    body: dict[str, object] = {"expires_in": expires, "labels": dict(_label(text) for text in label or [])}
+    if node is not None:
+        body["node"] = name_in(NODES, node)
+    with context.ensure_object(Invocation).client() as client:
+        made = json_of(client.request("POST", "/api/v1/join-tokens", body=body), client.url)
+    if output is Shape.JSON:
+        say_json(made)
+    else:
+        say(escape(str(made["token"])))
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise Misused(f"--label {text!r}: write KEY=VALUE")
+    return key, value
+
+
+def revoke(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
+    output: Output = Shape.TEXT,
+) -> None:
+    """Have none of a node's tokens count any more: those that it was given, and the join tokens made for it.
+
+    Its open streams end at once. It gets in again with a new join token: `vendetta node join-token --node NODE`.
+
+    Example: `vendetta node revoke build-01`
+    """
+    name = name_in(NODES, name)
+    with context.ensure_object(Invocation).client() as client:
+        node = json_of(client.request("POST", f"/api/v1/nodes/{quote(name, safe='')}/revoke"), client.url)
+    if output is Shape.JSON:
+        say_json(node)
+    else:
+        say(escape(f"node/{name}: its tokens are revoked"))

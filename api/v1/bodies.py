@@ -9,10 +9,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from controller.admission.results import REPORTED
+from controller.duration import SECOND
 from controller.resources.command import CommandParams, EnvName, SecretRef
 from controller.resources.meta import MAX_ENTRIES, Annotations, Labels, check_size
 from controller.resources.node import Capabilities, CredentialRef, Service, Services, TransportSpec
 from controller.resources.types import Integral, Line, Nanoseconds, Port, Text, Timestamp
+
+HOUR = 3600 * SECOND
+MOST_JOIN_TIME = 30 * 24 * HOUR
 
 NodeId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 CommandId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
@@ -83,15 +87,13 @@ CapabilityNames = Annotated[tuple[Text, ...], Field(max_length=MAX_ENTRIES)]
 ServiceMap = Annotated[dict[ServiceId, FlatService], Field(max_length=MAX_ENTRIES), AfterValidator(_keys_are_ids)]
 
 
-class NodeFields(Body):
-    """What may be said of a node. A field left out stays as it is; null clears it."""
+class NodeFacts(Body):
+    """What a node may say of itself. A field left out stays as it is; null clears it."""
 
     name: Annotated[Line, Field(max_length=255)] | None = None
     """A name for people."""
     provider: Annotated[Line, Field(max_length=63)] | None = None
     """What kind of machine it is: docker, lxc, qemu, ssh, …"""
-    status: Literal["active", "inactive", "unreachable", "draining", "unknown"] | None = None
-    """The intent: `active`, or `inactive` for cordoned. The others are observations and change nothing."""
     address: Annotated[Line, Field(max_length=255)] | None = None
     """Host name or IP address."""
     port: Port | None = None
@@ -104,6 +106,13 @@ class NodeFields(Body):
     """Services that run on it: a map by id, or a list; at most 256."""
     metadata: Annotated[Annotations, AfterValidator(check_size)] | None = None
     """Free-form notes: at most 256, and 256 KiB together."""
+
+
+class NodeFields(NodeFacts):
+    """What may be said of a node, by whoever may change it."""
+
+    status: Literal["active", "inactive", "unreachable", "draining", "unknown"] | None = None
+    """The intent: `active`, or `inactive` for cordoned. The others are observations and change nothing."""
     transport: FlatTransport | None = None
     """How it is reached."""
     transports: tuple[FlatTransport, ...] | None = None
@@ -140,6 +149,26 @@ class NodeChange(NodeFields):
 
     id: NodeId | None = None
     """May be repeated, never changed."""
+
+
+class JoinTokenRequest(Body):
+    """What a new join token is good for."""
+
+    expires_in: Annotated[Nanoseconds, Field(ge=SECOND, le=MOST_JOIN_TIME)] = HOUR
+    """For how long it can be used; at most 30 days."""
+    node: NodeId | None = None
+    """The only node that may use it: a new one of that name, or the one that is there, which is taken over."""
+    labels: Labels = Field(default_factory=dict)
+    """What the node gets, whatever it says itself."""
+
+
+class JoinRequest(NodeFacts):
+    """A machine joins as this node. Address, port, provider and labels count for a new node only."""
+
+    id: NodeId
+    """Unique; it never changes."""
+    key: Annotated[Line, Field(min_length=16, max_length=255)] | None = None
+    """Drawn at random by the joiner: with the same one it may repeat the request for ten minutes."""
 
 
 class CommandRequest(Body):

@@ -11,11 +11,12 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from api.v1.bodies import CommandRequest, FlatService, FlatTransport, NodeFields, ResultReport
+from api.v1.bodies import CommandRequest, FlatService, FlatTransport, NodeFacts, NodeFields, ResultReport
 from api.v1.views import (
     CommandView,
     ConditionView,
     HostKeyView,
+    JoinTokenView,
     NodeStatusName,
     NodeStatusView,
     NodeView,
@@ -26,6 +27,7 @@ from controller.admission.results import Report
 from controller.duration import SECOND, format_duration
 from controller.resources.command import Command, CommandParams, CommandSpec, SecretRef
 from controller.resources.conditions import Condition
+from controller.resources.jointoken import JoinToken
 from controller.resources.node import HostKey, Node, Service, TransportSpec
 from controller.resources.types import Scalar, rfc3339
 
@@ -120,6 +122,23 @@ def service_view(service: Service) -> ServiceView:
     return view
 
 
+def join_token_view(token: JoinToken) -> JoinTokenView:
+    """A join token without its secret."""
+    spec, used = token.spec, token.status.used
+    view: JoinTokenView = {
+        "id": token.name,
+        "labels": spec.labels,
+        "created_at": rfc3339(spec.made_at),
+        "created_by": spec.made_by,
+        "expires_at": rfc3339(spec.expires),
+    }
+    if spec.node is not None:
+        view["node"] = spec.node
+    if used is not None:
+        view |= {"used_at": rfc3339(used.at), "used_by": used.node}
+    return view
+
+
 def command_view(command: Command) -> CommandView:
     """A command and its result as the document shows them (C-6)."""
     meta, status = command.metadata, command.status
@@ -172,18 +191,14 @@ def one_newline_less(output: str) -> str:
     return output[:-1] if output.endswith("\n") else output
 
 
-def node_change(body: NodeFields) -> Callable[[Node], Node]:
+def node_change(body: NodeFacts) -> Callable[[Node], Node]:
     """The change that a body asks for: a field that was given replaces, null clears, the rest stays (B-6)."""
-    given = body.model_fields_set
+    given = body.model_fields_set & type(body).model_fields.keys()  # what this body does not know counts as set, too
     spec: dict[str, Any] = {
         to: convert(getattr(body, name)) for name, (to, convert) in _SPEC.items() if name in given
     }
-    if body.transport is not None:
-        spec["transports"] = ()
-    elif body.transports:
-        spec["transport"] = None
-    if body.status in {"active", "inactive"}:
-        spec["unschedulable"] = body.status == "inactive"
+    if isinstance(body, NodeFields):
+        spec |= _decided(body)
     meta = {to: dict(getattr(body, name) or {}) for name, to in _META.items() if name in given}
 
     def change(node: Node) -> Node:
@@ -195,6 +210,18 @@ def node_change(body: NodeFields) -> Callable[[Node], Node]:
         )
 
     return change
+
+
+def _decided(body: NodeFields) -> dict[str, Any]:
+    """What follows from the fields that no node may say of itself."""
+    spec: dict[str, Any] = {}
+    if body.transport is not None:
+        spec["transports"] = ()
+    elif body.transports:
+        spec["transport"] = None
+    if body.status in {"active", "inactive"}:
+        spec["unschedulable"] = body.status == "inactive"
+    return spec
 
 
 def capabilities_of(given: dict[str, Scalar] | tuple[str, ...] | None) -> dict[str, Scalar]:

@@ -77,6 +77,45 @@ NodeListView = TypedDict(
 """Nodes, sorted by id. `continue` is there when more follow."""
 
 
+class JoinTokenView(TypedDict):
+    """A join token, without its secret."""
+
+    id: str
+    node: NotRequired[str]
+    labels: dict[str, str]
+    created_at: Time
+    created_by: str
+    expires_at: Time
+    used_at: NotRequired[Time]
+    used_by: NotRequired[str]
+
+
+class NewJoinTokenView(JoinTokenView):
+    """A join token that was just made."""
+
+    token: str
+
+
+class JoinTokenListView(TypedDict):
+    """Join tokens, sorted by id."""
+
+    join_tokens: list[JoinTokenView]
+    count: Count
+
+
+class NodeTokenView(TypedDict):
+    """A token for one node."""
+
+    token: str
+    expires_at: Time
+
+
+class JoinedView(NodeTokenView):
+    """The node that has joined, and its token."""
+
+    node: NodeView
+
+
 class NodeStatusView(TypedDict):
     """How a node is."""
 

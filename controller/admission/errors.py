@@ -18,6 +18,7 @@ class AdmissionError(Exception):
     ├── Unknown         there is no such object
     ├── Invalid         the request makes no sense; `problems` names the fields
     ├── Denied          known, and not permitted
+    ├── BadJoinToken    the join token shown is none that counts
     ├── Refused         the object's state does not allow it now
     ├── IdTaken         the id belongs to something else
     ├── Stale           the object is not at the version that the caller named
@@ -43,6 +44,10 @@ class Invalid(AdmissionError):
 
 class Denied(AdmissionError):
     """Known, and not permitted."""
+
+
+class BadJoinToken(AdmissionError):
+    """The join token shown is none that counts."""
 
 
 class Refused(AdmissionError):

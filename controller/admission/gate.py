@@ -1,6 +1,7 @@
 """The front of admission: its parts, built once from what they need."""
 
 from controller.admission.commands import Commands
+from controller.admission.joining import Joining
 from controller.admission.nodes import Nodes
 from controller.admission.registry import Registry, Rehearsal
 from controller.contacts import Contacts
@@ -15,6 +16,7 @@ class Admission:
         self._store, self._clock, self._timeout = store, clock, node_timeout
         self.nodes = Nodes(store=store, clock=clock, contacts=contacts, node_timeout=node_timeout)
         self.commands = Commands(store=store, clock=clock)
+        self.joining = Joining(store=store, clock=clock, contacts=contacts, node_timeout=node_timeout)
 
     def rehearsal(self) -> "Admission":
         """The same gate over the same objects, behind which nothing is stored and nothing counts as contact."""

@@ -8,20 +8,29 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
+import structlog
+
 from controller.admission.caller import Caller
 from controller.admission.deletion import marked, released
-from controller.admission.errors import Denied, IdTaken, Invalid, Problem, Refused, Stale, Unknown
-from controller.admission.ownership import begun, tracked, wish_of
-from controller.admission.phase import effective_phase, first_status, with_phase
+from controller.admission.errors import Denied, IdTaken, Refused, Stale, Unknown
+from controller.admission.ownership import tracked
+from controller.admission.registration import (
+    blank,
+    changed,
+    check_name,
+    created,
+    keep_checks,
+    revoked,
+    wish,
+    without_privilege,
+)
 from controller.admission.registry import Registry
 from controller.admission.status import observed
 from controller.admission.trust import trusting
 from controller.contacts import Contacts
 from controller.outcome import ended
 from controller.resources.command import Command
-from controller.resources.meta import GROUP, ObjectMeta
 from controller.resources.node import Node, NodeSpec, Service
-from controller.resources.scheme import KINDS
 from controller.resources.types import Scalar
 from controller.runtime.clock import Clock
 from controller.store.base import AlreadyExists, Conflict, Create, Delete, NotFound, Update
@@ -34,6 +43,8 @@ NodePatch = Change
 ATTEMPTS: Final = 10
 BATCH: Final = 500
 _BUSY = "the node is being changed by too many others at once: try again"
+
+log = structlog.get_logger(__name__)
 
 
 class Nodes:
@@ -51,20 +62,20 @@ class Nodes:
 
     async def register(self, name: str, change: Change, caller: Caller) -> Node:
         """Create the node, or bring it up to date; either counts as contact (B-1)."""
-        _check_name(name)
+        check_name(name)
         for _ in range(ATTEMPTS):
             known = self._store.get("Node", name)
             try:
                 if isinstance(known, Node):
                     return await self._register_again(known, change, caller)
-                return await self._create(change(_blank(name)), caller)
+                return await self._create(change(blank(name)), caller)
             except (Conflict, AlreadyExists, NotFound):
                 continue
         raise Refused(_BUSY)
 
     async def create(self, node: Node, caller: Caller) -> Node:
         """Create the node. Raises IdTaken where there is one of that name."""
-        _check_name(node.name)
+        check_name(node.name)
         try:
             return await self._create(node, caller)
         except AlreadyExists:
@@ -77,7 +88,7 @@ class Nodes:
             if version and old.metadata.resource_version != version:
                 raise Stale(f'node "{name}" has changed since it was read: read it again')
             asked = change(old)
-            new = _wish(old, asked)
+            new = wish(old, asked)
             _permit(old, new, caller)
             new = tracked(old, new, asked.metadata.managed_fields, caller, self._clock.now())
             try:
@@ -166,48 +177,51 @@ class Nodes:
             return _node(stored[0])
         raise Refused(_BUSY)
 
+    async def revoke_tokens(self, name: str, caller: Caller) -> Node:
+        """Have no token count any more that was issued to this node until now, nor its join tokens (E-5)."""
+        if not caller.admin:
+            raise Denied("only an admin may revoke a node's tokens")
+        for _ in range(ATTEMPTS):
+            node = self.get(name)
+            try:
+                stored = await self._store.write(Update(obj=revoked(node, self._clock.now())))
+            except (Conflict, NotFound):
+                continue
+            log.info("tokens of a node revoked", node=name, by=caller.name)
+            return _node(stored[0])
+        raise Refused(_BUSY)
+
     def last_seen(self, node: Node) -> datetime | None:
         """The live time of the last contact."""
         return self._contacts.last(node.uid, node.status.last_seen)
 
     _last = last_seen
 
-    async def _create(self, wish: Node, caller: Caller) -> Node:
+    async def _create(self, asked: Node, caller: Caller) -> Node:
         if not caller.admin:
             raise Denied("only an admin may create a node")
         now = self._clock.now()
-        status = with_phase(first_status(now), effective_phase(wish, now, now, self._timeout), now)
-        status = status.model_copy(update={"last_seen": now, "updated_at": now})
-        blank = _blank(wish.name)
-        node = begun(_wish(blank, wish), wish.metadata.managed_fields, caller, now)
-        node = node.model_copy(update={"status": status})
-        created = _node((await self._store.write(Create(obj=node)))[0])
-        self._contacts.touch(created.uid, now)
-        return created
+        node = created(asked, caller, now, self._timeout)
+        stored = _node((await self._store.write(Create(obj=node)))[0])
+        self._contacts.touch(stored.uid, now)
+        return stored
 
     async def _register_again(self, old: Node, change: Change, caller: Caller) -> Node:
         if not caller.acts_for(old.uid):
             raise Denied("only an admin, or the node itself, may register a node again")
         now = self._clock.now()
         asked = change(old)
-        new = _wish(old, asked)
+        new = wish(old, asked)
         if not caller.admin:
-            new = _without_privilege(old, new)
+            new = without_privilege(old, new)
         new = tracked(old, new, asked.metadata.managed_fields, caller, now)
         self._contacts.touch(old.uid, now)
         return await self._store_change(old, new, now, always=True)
 
     async def _store_change(self, old: Node, new: Node, contact: datetime | None, *, always: bool = False) -> Node:
         """Write the node in its new phase, under the version that was read. `always`: as a registration, too."""
-        now = self._clock.now()
-        registered = always or (old.spec, old.metadata) != (new.spec, new.metadata)
-        status = with_phase(old.status, effective_phase(new, contact, now, self._timeout), now)
-        if registered:
-            status = status.model_copy(update={"updated_at": now, "last_seen": contact})
-        if not registered and status == old.status:
-            return old
-        obj = new.model_copy(update={"status": status})
-        return _node((await self._store.write(Update(obj=obj)))[0])
+        obj = changed(old, new, contact, self._clock.now(), self._timeout, always=always)
+        return old if obj is old else _node((await self._store.write(Update(obj=obj)))[0])
 
     def _under_way(self, name: str) -> list[Command]:
         commands = self._store.list("Command").items
@@ -227,26 +241,9 @@ class Nodes:
                     continue
 
 
-def _check_name(name: str) -> None:
-    if not KINDS["Node"].name_pattern.fullmatch(name):
-        raise Invalid(
-            "the node's name is not valid",
-            Problem(field="metadata.name", message="at most 63 of [A-Za-z0-9._-], the first one alphanumeric"),
-        )
-
-
-def _blank(name: str) -> Node:
-    return Node(metadata=ObjectMeta(name=name))
-
-
 def _node(obj: object) -> Node:
     assert isinstance(obj, Node)
     return obj
-
-
-def _wish(old: Node, asked: Node) -> Node:
-    """`old` with the wish of `asked`: its spec, labels, annotations and finalizers; nothing else is a caller's."""
-    return old.model_copy(update={"spec": asked.spec, "metadata": wish_of(old.metadata, asked.metadata)})
 
 
 def _permit(old: Node, new: Node, caller: Caller) -> None:
@@ -257,39 +254,10 @@ def _permit(old: Node, new: Node, caller: Caller) -> None:
     raise Denied("only an admin may change a node; an operator may set its status to active or inactive")
 
 
-_NOT_A_NODES_OWN = ("unschedulable", "provider", "address", "port", "transport", "transports")
-
-
-def _without_privilege(old: Node, new: Node) -> Node:
-    """What a node may say of itself: never its intent, checks, or how it is reached, which the provider may decide
-    (contract E-5). Labels select who gets commands, and our own annotations steer the next apply: both stay, too.
-    """
-    spec = new.spec.model_copy(
-        update={
-            **{name: getattr(old.spec, name) for name in _NOT_A_NODES_OWN},
-            "services": _keep_checks(old.spec.services, new.spec.services),
-        }
-    )
-    theirs = {k: v for k, v in new.metadata.annotations.items() if not _ours(k)}
-    ours = {k: v for k, v in old.metadata.annotations.items() if _ours(k)}
-    metadata = old.metadata.model_copy(update={"annotations": {**theirs, **ours}})
-    return new.model_copy(update={"spec": spec, "metadata": metadata})
-
-
-def _ours(annotation: str) -> bool:
-    prefix = annotation.rpartition("/")[0]
-    return prefix == GROUP or prefix.endswith(f".{GROUP}")
-
-
-def _keep_checks(old: Sequence[Service], new: Sequence[Service]) -> tuple[Service, ...]:
-    checks = {s.id: s.check for s in old}
-    return tuple(s.model_copy(update={"check": checks.get(s.id)}) for s in new)
-
-
 def _heard(spec: NodeSpec, services: Sequence[Service] | None, capabilities: dict[str, Scalar] | None) -> NodeSpec:
     said: dict[str, object] = {}
     if services is not None:
-        said["services"] = _keep_checks(spec.services, services)
+        said["services"] = keep_checks(spec.services, services)
     if capabilities is not None:
         said["capabilities"] = capabilities
     return spec.model_copy(update=said) if said else spec

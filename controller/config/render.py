@@ -13,7 +13,9 @@ from controller.duration import SECOND, format_duration
 from controller.settings import Section, Settings
 
 DOCUMENTED_SECTIONS: Final = ("server", "registry", "websocket", "auth", "logging")
-EXTENSIONS: Final = frozenset({"server.trusted_proxies", "registry.dsn", "auth.allow_insecure_remote"})
+EXTENSIONS: Final = frozenset(
+    {"server.trusted_proxies", "registry.dsn", "auth.node_token_expiry", "auth.allow_insecure_remote"}
+)
 _HEADER: Final = """\
 # Configuration of the Vendetta coordination server: every key, with its default.
 # server.auth_token and auth.jwt_secret are random, made for this file: keep it to yourself.

@@ -1,4 +1,4 @@
-"""What is removed when it has served its time: finished commands, and the ids that stayed reserved after them.
+"""What is removed when it has served its time: finished commands, the ids that stayed reserved after them, and more.
 
 A removed command whose id the caller chose leaves a `Reservation`, so that it is not taken again for a while (C-8).
 """
@@ -11,6 +11,7 @@ from typing import TypeVar
 import structlog
 
 from controller.admission.deletion import marked
+from controller.admission.joining import outdated
 from controller.duration import SECOND
 from controller.reservations import expired, reserving
 from controller.resources.command import Command
@@ -47,7 +48,8 @@ class Retention:
         commands = self._due(now)
         ids = [r for r in self._store.list("Reservation").items if expired(r, now, self._reserve)]
         removed = await self._each(self._remove, commands)
-        removed += await self._each(self._try_delete, [*ids, *self._passed(now)])
+        tokens = [t for t in self._store.list("JoinToken").items if outdated(t, now)]
+        removed += await self._each(self._try_delete, [*ids, *self._passed(now), *tokens])
         if commands:
             log.info("commands removed", count=min(len(commands), BITE * BITES))
         return removed

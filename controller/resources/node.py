@@ -150,6 +150,8 @@ class NodeStatus(Model):
     """What the node says about itself."""
     host_keys: tuple[HostKey, ...] = ()
     """Host keys seen."""
+    tokens_revoked_at: Timestamp | None = None
+    """Tokens of this node that were issued until then no longer count."""
     conditions: tuple[Condition, ...] = ()
     """Ready, Reachable, HostKeyTrusted."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from controller.resources.command import Command
+from controller.resources.jointoken import JoinToken
 from controller.resources.meta import Resource
 from controller.resources.node import Node
 from controller.resources.record import Record
@@ -45,6 +46,7 @@ KINDS: Final[dict[str, Kind]] = {
         Kind(name="Reservation", model=Record, name_pattern=_ANY),
         Kind(name="TokenRevocation", model=Record, name_pattern=_ANY),
         Kind(name="Event", model=Record, name_pattern=_ANY),
+        Kind(name="JoinToken", model=JoinToken, name_pattern=_ANY),
     )
 }
 

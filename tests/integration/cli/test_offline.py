@@ -97,6 +97,7 @@ def test_status_has_2_for_that(offline: CLI) -> None:
         (("delete",), "KIND NAME"),
         (("delete", "nodes"), "name the nodes"),
         (("token", "create", "--role", "king"), "king"),
+        (("node", "join-token", "--label", "env"), "write KEY=VALUE"),
         (("--context", "x", "get", "nodes"), "does not exist"),
         (("--token-file", "missing", "get", "nodes"), "cannot read the token file"),
     ],
@@ -110,7 +111,15 @@ def test_a_usage_error_is_2_and_one_sentence(offline: CLI, arguments: tuple[str,
 
 
 VERBS = ["get", "describe", "delete", "apply", "diff", "exec", "logs", "cancel", "cordon", "uncordon", "version"]
-NESTED = ["node trust", "token create", "coordination config", "coordination start", "coordination status"]
+NESTED = [
+    "node trust",
+    "node join-token",
+    "node revoke",
+    "token create",
+    "coordination config",
+    "coordination start",
+    "coordination status",
+]
 
 
 @pytest.mark.parametrize("verb", [*VERBS, *NESTED])
