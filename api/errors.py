@@ -106,6 +106,9 @@ def translate(error: Exception, *, kube: bool = False) -> APIError:
             return _invalid(str(error), causes, kube=kube)
         case admission.Unknown():
             return not_found(f"{error.kind}s.vendetta.dev" if kube else error.kind, error.name[:128])
+        case admission.BadJoinToken():
+            challenge = {"WWW-Authenticate": 'Bearer realm="vendetta", error="invalid_token"'}
+            return APIError(401, "Unauthorized", str(error), headers=challenge)
         case HTTPException():
             reason, message = _HTTP.get(error.status_code, ("BadRequest", "the request cannot be served"))
             return APIError(error.status_code, reason, message, headers=dict(error.headers or {}))

@@ -12,7 +12,6 @@ from api.errors import forbidden
 from api.messages import admission_of, answer, caller_of, context_of, read_body, warning
 from api.v1.bodies import Body, JoinRequest, JoinTokenRequest
 from api.v1.flat import join_token_view, node_change, node_view
-from controller.admission import BadJoinToken
 from controller.duration import MICROSECOND
 from controller.resources.node import Node
 from controller.resources.types import rfc3339
@@ -49,13 +48,10 @@ async def join(request: Request) -> Response:
     """
     settings, joining = context_of(request).settings.auth, admission_of(request).joining
     shown = _shown(request)
-    try:
-        joining.check(shown)
-        body = await read_body(request, JoinRequest)
-        node_tokens.check_secret(settings)
-        node = await joining.join(shown, body.id, node_change(body), key=body.key or "")
-    except BadJoinToken as error:
-        raise unauthorized(str(error), "invalid_token") from None
+    joining.check(shown)
+    body = await read_body(request, JoinRequest)
+    node_tokens.check_secret(settings)
+    node = await joining.join(shown, body.id, node_change(body), key=body.key or "")
     return _with_token(request, node, {"node": _view(request, node)}, _ignored(body))
 
 

@@ -63,6 +63,7 @@ def test_what_is_not_a_json_object_is_a_bad_request(body: bytes, why: str) -> No
 ERRORS = [
     (admission.Unknown("node", "n"), 404),
     (admission.Invalid("no", admission.Problem(field="spec.type", message="unknown")), 400),
+    (admission.BadJoinToken("no"), 401),
     (admission.Denied("no"), 403),
     (admission.Refused("no"), 409),
     (admission.IdTaken("no"), 409),
