@@ -128,8 +128,11 @@ _EVENTS: Final = Offer(
     short_names=("ev",),
     namespaced=True,
 )
-CORE: Final = Group(name="", version="v1", offers=(_EVENTS,))
-"""`/api/v1` is the flat API's; of Kubernetes' resources there, only events are offered."""
+_NAMESPACES: Final = Offer(
+    plural="namespaces", singular="namespace", kind="Namespace", verbs=("get", "list"), short_names=("ns",)
+)
+CORE: Final = Group(name="", version="v1", offers=(_EVENTS, _NAMESPACES))
+"""`/api/v1` is the flat API's; of Kubernetes' resources there, only events and their namespace are offered."""
 EVENTS: Final = Group(name="events.k8s.io", version="v1", offers=(_EVENTS,))
 
 

@@ -52,6 +52,7 @@ RULES: Final = (
     Rule(role=Role.ADMIN, resources=("nodes",), verbs=_MAKE),
     Rule(role=Role.OPERATOR, resources=("commands/status",), verbs=_CHANGE, note=_CONDITIONS),
     Rule(role=Role.ADMIN, resources=("nodes/status",), verbs=_CHANGE, note=_CONDITIONS),
+    Rule(role=Role.VIEWER, resources=("namespaces",), verbs=("get", "list"), groups=("",)),
     Rule(role=Role.VIEWER, resources=("events",), verbs=("get", "list"), groups=_EVENT_GROUPS),
     Rule(
         role=Role.OPERATOR,

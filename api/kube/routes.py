@@ -12,6 +12,7 @@ from api.kube.encoding import encode_object
 from api.kube.events import routes as events
 from api.kube.handlers import Handlers
 from api.kube.kinds import COMMANDS, NODES, Served
+from api.kube.namespaces import namespace_paths
 from api.kube.openapi import OpenAPI
 from api.kube.parameters import DELETING, FORCE, LISTING, READING, SELECTING, WRITING
 from api.kube.patches import JSON_PATCH
@@ -154,4 +155,4 @@ def _paths() -> Iterator[Path]:
     yield from document_paths((own_group(kinds), EVENTS, *review_groups()), OpenAPI(kinds, lambda: PATHS))
 
 
-PATHS: Final = (*_paths(), *events.PATHS)
+PATHS: Final = (*_paths(), *namespace_paths(), *events.PATHS)

@@ -15,6 +15,7 @@ from tests.support.server import ROOT, Server
 
 pytestmark = pytest.mark.sshd
 
+PROGRAM = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -60,3 +61,11 @@ def test_every_command_of_a_page_works(page: Path, server: Server, ssh_node: Ssh
             check=False,
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+
+def test_every_program_in_a_page_is_part_of_an_example() -> None:
+    """What is shown is what the tests run."""
+    examples = [path.read_text() for path in (ROOT / "examples").glob("*.py")]
+    shown = [code for page in (ROOT / "docs").rglob("*.md") for code in PROGRAM.findall(page.read_text())]
+    assert shown
+    assert [code for code in shown if not any(code in example for example in examples)] == []

@@ -67,14 +67,36 @@ async def test_names_and_aggregated_discovery_tell_the_same(api: API) -> None:
 
 
 async def test_the_core_group_offers_events_and_nothing_of_the_flat_api(api: API) -> None:
-    """G-1: `/api/v1` is the document's own; a Kubernetes client that looks there finds events only."""
+    """G-1: `/api/v1` is the document's own; a Kubernetes client that looks there finds events and where they are."""
     assert (await get(api, "/api"))["versions"] == ["v1"]
-    (events,) = (await get(api, "/api/v1"))["resources"]
+    events, namespaces = (await get(api, "/api/v1"))["resources"]
     assert (events["name"], events["namespaced"], "watch" in events["verbs"]) == ("events", True, False)
+    assert (namespaces["name"], namespaces["namespaced"], namespaces["verbs"]) == (
+        "namespaces",
+        False,
+        ["get", "list"],
+    )
     (core,) = (await get(api, "/api", AGGREGATED))["items"]
-    (again,) = core["versions"][0]["resources"]
+    again, _ = core["versions"][0]["resources"]
     assert (core["metadata"]["name"], again["resource"], again["scope"]) == ("", "events", "Namespaced")
     assert (await get(api, "/api/v1/nodes")) == {"nodes": [], "count": 0, "resource_version": "0"}
+
+
+async def test_there_is_one_namespace(api: API) -> None:
+    """G-1: the one that events are in, for clients that look for it before anything else."""
+    listed = await get(api, "/api/v1/namespaces")
+    assert [item["metadata"]["name"] for item in listed["items"]] == ["default"]
+    assert (await get(api, "/api/v1/namespaces/default"))["status"] == {"phase": "Active"}
+    for query, count in (
+        ("fieldSelector=metadata.name%3Ddefault,status.phase%3DActive", 1),
+        ("fieldSelector=metadata.name%21%3Ddefault", 0),
+        ("labelSelector=kubernetes.io/metadata.name%3Ddefault", 1),
+        ("labelSelector=env", 0),
+    ):
+        assert len((await get(api, f"/api/v1/namespaces?{query}"))["items"]) == count, query
+    missing = await api.client.get("/api/v1/namespaces/kube-system")
+    assert (missing.status_code, missing.json()["details"]["kind"]) == (404, "namespaces")
+    assert (await api.client.delete("/api/v1/namespaces/default")).status_code == 405
 
 
 async def test_who_has_the_document_gets_none(api: API) -> None:

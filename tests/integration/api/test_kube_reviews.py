@@ -143,6 +143,7 @@ async def test_the_rules_list_what_one_may(api: API) -> None:
     assert rules["resourceRules"] == [
         {"verbs": ["get", "list", "watch"], "apiGroups": ["vendetta.dev"], "resources": ["nodes", "commands"]},
         {"verbs": ["get"], "apiGroups": ["vendetta.dev"], "resources": ["nodes/status", "commands/status"]},
+        {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["namespaces"]},
         {"verbs": ["get", "list"], "apiGroups": ["", "events.k8s.io"], "resources": ["events"]},
     ]
     assert not rules["incomplete"]
