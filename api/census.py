@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from api.v1.flat import status_of
@@ -28,6 +29,8 @@ class Census:
     nodes_by_status_and_provider: Mapping[tuple[str, str], int] = field(default_factory=dict)
     services: int = 0
     commands_by_status: Mapping[str, int] = field(default_factory=dict)
+    oldest_pending: datetime | None = None
+    """When the command that waits longest was accepted."""
 
     @property
     def active(self) -> int:
@@ -63,7 +66,13 @@ def _take(store: Store) -> Census:
         if isinstance(node, Node):
             pairs[status_of(node), node.spec.provider] += 1
             services += len(node.spec.services)
-    commands = Counter(c.status.phase for c in store.list("Command").items if isinstance(c, Command))
+    commands: Counter[str] = Counter()
+    pending: list[datetime] = []
+    for command in store.list("Command").items:
+        if isinstance(command, Command):
+            commands[command.status.phase] += 1
+            if command.status.phase == "pending" and command.status.queued is not None:
+                pending.append(command.status.queued)
     return Census(
         nodes=pairs.total(),
         by_status=_sum(pairs, 0),
@@ -71,6 +80,7 @@ def _take(store: Store) -> Census:
         nodes_by_status_and_provider=_bounded(pairs),
         services=services,
         commands_by_status=dict(sorted(commands.items())),
+        oldest_pending=min(pending, default=None),
     )
 
 

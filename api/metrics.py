@@ -87,7 +87,7 @@ class Meter:
         own = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=own)
-        self._collectors = (own, context.metrics.registry, context.traffic)
+        self._collectors = (own, context.metrics.registry, context.traffic, context.store.meter)
 
     async def negotiated(self, request: Request) -> Response:
         """Answer in the format asked for: JSON, unless one of Prometheus' types is named."""
@@ -122,6 +122,13 @@ class Meter:
         for status, count in census.commands_by_status.items():
             commands.add_metric([status], count)
         yield commands
+        now = self._context.clock.now()
+        waits = (now - (census.oldest_pending or now)).total_seconds()
+        yield GaugeMetricFamily(
+            "vendetta_commands_oldest_pending_seconds",
+            "Age of the command that waits longest.",
+            value=max(0.0, waits),
+        )
         yield GaugeMetricFamily("vendetta_services", "Services known.", value=census.services)
         info = GaugeMetricFamily("vendetta_build_info", "Always 1; the version is the label.", labels=["version"])
         info.add_metric([self._context.version], 1)

@@ -131,6 +131,9 @@ class Controllers:
         start("garbage", self._collect)
         if self._manifests is not None:
             start("manifests", partial(self._look, self._manifests), limit=MANIFESTS_LIMIT)
+        for name, seconds in self._supervisor.limits().items():
+            self._parts.metrics.loop_limit.labels(name).set(seconds)
+            self._progress(name)
 
     async def aclose(self) -> None:
         """Stop intake, let the workers finish within a limit, then close the connections. Runs go on."""

@@ -69,6 +69,8 @@ class Metrics:
         self.manifest_changes = Counter(
             "vendetta_manifest_changes", "Objects changed by the folder of manifests.", ["change"], registry=r
         )
+        for change in ("created", "changed", "deleted"):
+            self.manifest_changes.labels(change)
         self.manifest_applied = Gauge(
             "vendetta_manifest_last_applied_timestamp_seconds",
             "When the folder of manifests was last applied.",
@@ -76,4 +78,7 @@ class Metrics:
         )
         self.loop_success = Gauge(
             "vendetta_loop_last_success_timestamp_seconds", "When each loop last made progress.", ["loop"], registry=r
+        )
+        self.loop_limit = Gauge(
+            "vendetta_loop_limit_seconds", "How long each loop may go without progress.", ["loop"], registry=r
         )

@@ -10,6 +10,9 @@ rendered=$(mktemp -d)
 trap 'rm -rf "$rendered"' EXIT
 
 python hack/update-chart.py --check
+python hack/update-dashboards.py --check
+promtool check rules "$chart/files/rules.yaml"
+promtool test rules "$chart"/tests/promtool/*.yaml
 helm lint --strict --quiet "$chart"
 helm-unittest --strict "$chart"
 for values in "$chart"/ci/*-values.yaml; do

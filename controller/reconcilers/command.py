@@ -292,7 +292,8 @@ class CommandReconciler:
     def _note_delivery(self, before: Command, after: CommandStatus) -> None:
         """Measure how long the claim took, when it is first known."""
         if before.status.started is None and after.started is not None:
-            self._metrics.command_delivery.observe((after.started - _accepted(before)).total_seconds())
+            seconds = (after.started - _accepted(before)).total_seconds()
+            self._metrics.command_delivery.observe(seconds, {"uid": before.uid})
 
     def _account(self, command: Command, verdict: CommandStatus) -> None:
         """Count and log an end, unless somebody else was first and the command has theirs."""
@@ -301,7 +302,7 @@ class CommandReconciler:
         phase, reason = verdict.phase, verdict.reason
         self._metrics.commands_finished.labels(phase, reason).inc()
         if verdict.duration is not None:
-            self._metrics.command_duration.labels(phase).observe(verdict.duration / SECOND)
+            self._metrics.command_duration.labels(phase).observe(verdict.duration / SECOND, {"uid": command.uid})
         if not verdict.late:
             self._metrics.command_phases.add(seconds(timeline(command)))
         log.info("command ended", command=command.name, node=command.spec.node, status=phase, reason=reason)

@@ -46,6 +46,10 @@ class Supervisor:
         self._loops[name] = loop
         loop.task = asyncio.create_task(self._forever(loop), name=f"loop:{name}")
 
+    def limits(self) -> dict[str, float]:
+        """Seconds that each loop's rounds may take."""
+        return {loop.name: loop.limit for loop in self._loops.values()}
+
     def stuck(self) -> list[str]:
         """Names of the loops that have made no progress for longer than their limit."""
         now = self._clock.monotonic()

@@ -21,6 +21,7 @@ from enum import StrEnum
 from typing import Literal, Protocol, Self
 
 from controller.resources.meta import Resource
+from controller.store.meter import StoreMeter
 from controller.store.selector import Selector
 
 Stream = Literal["stdout", "stderr"]
@@ -186,6 +187,8 @@ class Store(Protocol):
 
     uid: str
     """Identifies this history: drawn once for a durable store, at each start for the memory store."""
+    meter: StoreMeter
+    """What it measures of itself."""
 
     async def start(self) -> None:
         """Open, check and migrate. Raises Unavailable with a sentence that says what to do."""

@@ -12,6 +12,7 @@ from controller.resources.meta import Resource
 from controller.store.base import Announce, Chunk, Operation, Page, Stream, Unavailable, Watch
 from controller.store.cursor import Archive, Cursor, NoArchive
 from controller.store.history import History, HistoryLimits, Interest
+from controller.store.meter import StoreMeter
 from controller.store.pages import Lister
 from controller.store.selector import Selector
 from controller.store.staging import Clock, Staged, Staging
@@ -34,6 +35,7 @@ class Engine(ABC):
 
     def __init__(self, *, clock: Clock, announce: Announce = silent, limits: HistoryLimits) -> None:
         self.uid = str(uuid4())
+        self.meter = StoreMeter(self.revision, self._bytes_on_disk)
         self._state = State()
         self._history = History(limits)
         self._archive: Archive = NoArchive(self._history)
@@ -100,6 +102,10 @@ class Engine(ABC):
                 return False
             await self._outputs.wait([command_uid], left, lambda: 0)
         return True
+
+    def _bytes_on_disk(self) -> int | None:
+        """How large the store's files are; None where it has none."""
+        return None
 
     def _opened(self) -> None:
         """What was loaded is visible: take writes."""

@@ -56,6 +56,14 @@ class DatabaseFile:
             os.close(self._lock)
             self._lock = None
 
+    def size(self) -> int:
+        """Bytes on disk, with what is not checkpointed yet."""
+        sizes = 0
+        for path in (self.path, self.path.with_name(self.path.name + "-wal")):
+            with suppress(FileNotFoundError):
+                sizes += path.stat().st_size
+        return sizes
+
     def connect(self) -> sqlite3.Connection:
         """The connection that writes and checkpoints. There is one, for one thread."""
         connection = self._connect("rw")

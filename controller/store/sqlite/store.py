@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -145,6 +146,7 @@ class SQLiteStore(Engine):
     def _drop_pending(self, error: Exception, reason: str) -> None:
         log.error("Cannot write to the store", path=str(self._file.path), error=str(error), lost=len(self._pending))
         self._attempt += 1
+        self.meter.failures += len(self._pending)
         self._failed = (str(error), self._clock.now())
         self._staging.reset()
         while self._pending:
@@ -158,7 +160,13 @@ class SQLiteStore(Engine):
         waiter: asyncio.Future[Results] = asyncio.get_running_loop().create_future()
         self._pending.append((staged, waiter))
         self._writer.submit(self._attempt, staged)
-        return await waiter
+        begun = time.perf_counter()
+        results = await waiter
+        self.meter.writes.add(time.perf_counter() - begun)
+        return results
+
+    def _bytes_on_disk(self) -> int:
+        return self._file.size()
 
     async def _settle(self, reason: StoreError | None) -> None:
         """Return when all that is staged now can be seen. Raises Unavailable if it was undone."""

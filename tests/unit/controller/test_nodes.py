@@ -148,3 +148,18 @@ def test_a_key_that_refused_a_command_is_shown_at_once() -> None:
             await it.until(it.node, lambda n: any(not k.trusted for k in n.status.host_keys), within=0.2)
 
     run(scenario())
+
+
+def test_every_loop_says_when_it_moved_last_and_how_long_it_may_not() -> None:
+    """D-4: from the start on, so that one which never finishes a round is noticed as well."""
+
+    async def scenario() -> None:
+        async with world() as it:
+            seen: dict[str, set[str]] = {"limit": set(), "last_success_timestamp": set()}
+            for family in it.metrics.registry.collect():
+                for name in seen:
+                    if family.name == f"vendetta_loop_{name}_seconds":
+                        seen[name] = {sample.labels["loop"] for sample in family.samples}
+            assert seen["limit"] == seen["last_success_timestamp"] >= {"prober", "commands", "nodes", "resync"}
+
+    run(scenario())
