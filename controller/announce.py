@@ -26,11 +26,13 @@ def _node(old: Resource | None, new: Node) -> str | None:
 
 
 def _visible(node: Node) -> Node:
-    """The node without what moves by itself."""
+    """The node without what moves by itself, or is told by a condition."""
     return node.model_copy(
         update={
             "metadata": node.metadata.model_copy(update={"resource_version": "", "managed_fields": ()}),
-            "status": node.status.model_copy(update={"last_seen": None, "observed_generation": 0}),
+            "status": node.status.model_copy(
+                update={"last_seen": None, "observed_generation": 0, "credentials": (), "credential_refused": None}
+            ),
         }
     )
 

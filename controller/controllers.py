@@ -89,6 +89,7 @@ class Controllers:
         self._was_frozen = False
         self._observations = Observations()
         self._pins: dict[str, str] = {}
+        self._rebinding: set[str] = set()
         self._lanes = Lanes(settings.controller.node_concurrency)
         self._dispatcher = Dispatcher(
             store=store,
@@ -103,6 +104,7 @@ class Controllers:
         self._dispatcher.on_link = self._link_changed
         self._dispatcher.on_end = self._run_ended
         self._dispatcher.on_mismatch = lambda uid, error: self._observations.of(uid).mismatch(error)
+        self._dispatcher.on_rebind = lambda uid, error: self._observations.of(uid).rebinding(error)
         self._janitor = Janitor(store, self._dispatcher)
         self._retention = Retention(store, clock, settings.retention)
         admission = Admission(
@@ -238,6 +240,7 @@ class Controllers:
         self._nodes.queue.add(node.name)
         if there:
             self._parts.node_log.heard(node)
+            self._heard_binding(node)
         else:
             self._forget(node)
         if not there or node.status.observed_generation != node.metadata.generation:
@@ -248,6 +251,17 @@ class Controllers:
         if self._pins.get(pin.name) == pin.metadata.resource_version:
             return
         self._pins[pin.name] = pin.metadata.resource_version
+        self._retry_refused()
+
+    def _heard_binding(self, node: Node) -> None:
+        """A place was confirmed for the node's credential: what was refused may be let in now."""
+        if node.status.credential_refused is not None:
+            self._rebinding.add(node.uid)
+        elif node.uid in self._rebinding:
+            self._rebinding.discard(node.uid)
+            self._retry_refused()
+
+    def _retry_refused(self) -> None:
         for uid in self._dispatcher.retry_refused():
             self._prober.soon(uid)
 
@@ -282,6 +296,7 @@ class Controllers:
             self._commands.queue.add(name)
 
     def _forget(self, node: Node) -> None:
+        self._rebinding.discard(node.uid)
         self._parts.contacts.forget(node.uid)
         self._observations.forget(node.uid)
         self._parts.node_log.forget(node.uid)

@@ -17,7 +17,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 from tenacity.wait import wait_exponential_jitter
 
-from controller import hostkeys
+from controller import bindings, hostkeys
 from controller.endpoints import Endpoints
 from controller.metrics import Metrics
 from controller.resources.node import Node, TransportSpec, transports_of
@@ -25,7 +25,14 @@ from controller.runtime.backoff import pause
 from controller.runtime.clock import Clock
 from controller.store.base import Store
 from transports.base import Endpoint, HostKeyPolicy, RunStatus, Session, Transport
-from transports.errors import EndpointInvalid, HostKeyMismatch, Refused, TransportError, Unreachable
+from transports.errors import (
+    CredentialRebindRequired,
+    EndpointInvalid,
+    HostKeyMismatch,
+    Refused,
+    TransportError,
+    Unreachable,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +113,8 @@ class Dispatcher:
         """Told the name of a node whose link went up or down."""
         self.on_mismatch: Callable[[str, HostKeyMismatch], None] = lambda node_uid, error: None
         """Told the uid of a node that presented a key which is not trusted."""
+        self.on_rebind: Callable[[str, CredentialRebindRequired], None] = lambda node_uid, error: None
+        """Told the uid of a node whose credential was about to be used at another place."""
         self.on_end: Callable[[RunStatus], None] = lambda status: None
         """Told of runs that a node says have ended."""
 
@@ -264,6 +273,7 @@ class Dispatcher:
         self._metrics.connect_duration.labels(spec.type).observe(time.perf_counter() - began)
         try:
             await self._check_pin(endpoint, session)
+            await bindings.bind(self._store, endpoint, session.info.host_key, self._clock.now())
         except BaseException:
             await session.aclose()
             raise
@@ -310,5 +320,8 @@ class Dispatcher:
         if isinstance(error, HostKeyMismatch):
             self.on_mismatch(link.uid, error)
             self._metrics.host_key_changes.inc(1 if changed else 0)
+        if isinstance(error, CredentialRebindRequired) and error.node == link.node:
+            self.on_rebind(link.uid, error)
+            self._metrics.credential_rebinds.inc(1 if changed else 0)
         if changed:
             log.warning("cannot connect", node=link.node, reason=error.reason, error=str(error))

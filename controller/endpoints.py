@@ -4,16 +4,16 @@ from collections.abc import Callable
 from ipaddress import ip_network
 
 from controller import hostkeys
+from controller.bindings import narrowed
 from controller.credentials import Credentials
 from controller.duration import SECOND
-from controller.resources.node import Node, TransportSpec, transports_of
+from controller.resources.node import Node, TransportSpec, address_of, transports_of
 from controller.settings import TransportSettings
 from controller.store.base import Store
 from transports.base import AddressPolicy, Endpoint, HostKeyPolicy
 from transports.errors import EndpointInvalid
 
 JUMP_LIMIT = 5
-DEFAULT_PORTS = {"ssh": 22}
 
 KnownHosts = Callable[[str, int], tuple[str, ...]]
 """Keys that a known_hosts file holds for an address and port."""
@@ -36,7 +36,7 @@ class Endpoints:
     def resolve(self, node: Node, spec: TransportSpec, *, connect_timeout: int | None = None) -> Endpoint:
         """The endpoint for one of the node's transports.
 
-        Raises Refused (AuthFailed, EndpointInvalid) when something has to be changed first.
+        Raises Refused (AuthFailed, EndpointInvalid, CredentialRebindRequired) when something has to be changed first.
         """
         return self._resolve(node, spec, connect_timeout, depth=0)
 
@@ -45,18 +45,18 @@ class Endpoints:
         return self._credentials.secret(ref)
 
     def _resolve(self, node: Node, spec: TransportSpec, connect_timeout: int | None, *, depth: int) -> Endpoint:
-        address = spec.address or node.spec.address
+        address, port = address_of(node, spec)
         if not address:
             raise EndpointInvalid(f"node {node.name} has no address: set spec.address")
         ssh = self._settings.ssh
-        port = spec.port or node.spec.port or DEFAULT_PORTS.get(spec.type, 80)
         credential = spec.credential_ref or ssh.default_credential
-        return Endpoint(
+        endpoint = Endpoint(
             node=node.name,
             address=address,
             port=port,
             user=spec.user or ssh.default_user,
             credential=self._credentials.load(credential) if credential else None,
+            credential_ref=credential or "",
             host_key_policy=HostKeyPolicy(spec.host_key_policy or ssh.host_key_policy),
             host_keys=self._host_keys(spec, address, port),
             jump=self._jump(node, spec, depth),
@@ -65,6 +65,12 @@ class Endpoints:
             base_dir=ssh.base_dir,
             policy=self._policy,
         )
+        return narrowed(endpoint, self._newest(node))
+
+    def _newest(self, node: Node) -> Node:
+        """The node with what was bound since it was read."""
+        found = self._store.get("Node", node.name)
+        return found if isinstance(found, Node) and found.uid == node.uid else node
 
     def _host_keys(self, spec: TransportSpec, address: str, port: int) -> tuple[str, ...]:
         """A pin that somebody accepted counts beside the manifest; both beside the known_hosts file."""

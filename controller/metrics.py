@@ -50,6 +50,11 @@ class Metrics:
         self.host_key_changes = Counter(
             "vendetta_host_key_mismatches", "Nodes that presented a key that is not trusted.", registry=r
         )
+        self.credential_rebinds = Counter(
+            "vendetta_credential_rebinds_required",
+            "Nodes whose credential was about to be used at another address or host key, and was not.",
+            registry=r,
+        )
         self.reconciles = Counter(
             "vendetta_reconciles", "Reconciles by kind and how they ended.", ["kind", "result"], registry=r
         )

@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Final
 
 from controller.resources.conditions import Condition
-from controller.resources.node import HOST_KEY_TRUSTED, REACHABLE, Node
+from controller.resources.node import CREDENTIAL_REBIND_REQUIRED, HOST_KEY_TRUSTED, REACHABLE, Node
 from controller.runtime.clock import Clock
 
 MOST: Final = 20
 """Different things that are remembered of a node."""
 
-_TOLD: Final = (REACHABLE, HOST_KEY_TRUSTED)
+_BAD: Final = {REACHABLE: "False", HOST_KEY_TRUSTED: "False", CREDENTIAL_REBIND_REQUIRED: "True"}
+"""What of each is a warning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class NodeLog:
             created = node.metadata.creation_timestamp or self._clock.now()
             self._note(known, "Registered", "the node was registered", warning=False, at=created)
         for condition in node.status.conditions:
-            if condition.type in _TOLD:
+            if condition.type in _BAD:
                 self._condition(known, condition)
         if node.spec.unschedulable != known.cordoned:
             known.cordoned = node.spec.unschedulable
@@ -78,7 +79,7 @@ class NodeLog:
         turned = before is None or before[0] != condition.status
         at = condition.last_transition_time if turned else self._clock.now()
         message = condition.message or _SENTENCES.get(condition.reason, f"{condition.type} is {condition.status}")
-        self._note(known, condition.reason, message, warning=condition.status == "False", at=at)
+        self._note(known, condition.reason, message, warning=condition.status == _BAD[condition.type], at=at)
 
     def _note(self, known: _Known, reason: str, message: str, *, warning: bool, at: datetime) -> None:
         for index, old in enumerate(known.happenings):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from transports.base import Probe
-from transports.errors import HostKeyMismatch, TransportError
+from transports.errors import CredentialRebindRequired, HostKeyMismatch, TransportError
 
 FAILURES_UNTIL_UNREACHABLE = 3
 
@@ -18,11 +18,12 @@ class Observation:
     error: TransportError | None = None
     host_key: str | None = None
     untrusted_key: HostKeyMismatch | None = None
+    rebind: CredentialRebindRequired | None = None
 
     def success(self, probe: Probe, host_key: str | None) -> None:
         """The node answered."""
         self.failures, self.answered, self.probe, self.error = 0, True, probe, None
-        self.host_key, self.untrusted_key = host_key or self.host_key, None
+        self.host_key, self.untrusted_key, self.rebind = host_key or self.host_key, None, None
 
     def failure(self, error: TransportError) -> None:
         """The node did not answer, or not as the one that is trusted."""
@@ -30,10 +31,16 @@ class Observation:
         self.error = error
         if isinstance(error, HostKeyMismatch):
             self.mismatch(error)
+        if not isinstance(error, CredentialRebindRequired):
+            self.rebind = None
 
     def mismatch(self, error: HostKeyMismatch) -> None:
         """The node presented a key that is not trusted, to a probe or to whoever else connected."""
         self.untrusted_key = error
+
+    def rebinding(self, error: CredentialRebindRequired) -> None:
+        """The node's credential was about to be used at another place than it is bound to."""
+        self.rebind = error
 
     @property
     def unreachable(self) -> bool:

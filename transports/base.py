@@ -61,6 +61,9 @@ class Endpoint:
 
     `host_keys` are trusted OpenSSH public key lines (`ssh-ed25519 AAAA…`). `base_dir` is the folder on
     the node for the run protocol, relative to the login's home unless absolute. Times are seconds.
+
+    `bound_host_key` is the only host key that may see the credential, whatever else is trusted: another one is
+    refused with `CredentialRebindRequired` before anything of it is sent.
     """
 
     node: str
@@ -68,6 +71,8 @@ class Endpoint:
     port: int
     user: str | None = None
     credential: Credential | None = None
+    credential_ref: str = ""
+    bound_host_key: str | None = None
     host_key_policy: HostKeyPolicy = HostKeyPolicy.ACCEPT_NEW
     host_keys: tuple[str, ...] = ()
     jump: "Endpoint | None" = None
@@ -75,6 +80,11 @@ class Endpoint:
     insecure: bool = False
     base_dir: str = ".vendetta"
     policy: AddressPolicy = field(default_factory=AddressPolicy)
+
+    @property
+    def place(self) -> str:
+        """Where credentials are shown: `address:port`, and the node that it is reached through, if any."""
+        return f"{self.address}:{self.port}" + (f" through {self.jump.node}" if self.jump is not None else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

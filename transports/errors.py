@@ -7,6 +7,7 @@
     ├── Refused                stays so until somebody changes something
     │   ├── AuthFailed         no credential was accepted, or it could not be used
     │   ├── HostKeyMismatch    the key presented is not one that is trusted
+    │   ├── CredentialRebindRequired  the credential was used for this node at another place
     │   ├── UnsupportedShell   the login gives no POSIX shell
     │   ├── AddressDenied      the address policy forbids it
     │   └── EndpointInvalid    the endpoint makes no sense for this transport
@@ -20,6 +21,7 @@ A message says what was attempted, on what, why it failed and what to do. It nev
 import base64
 import binascii
 import hashlib
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -68,6 +70,26 @@ class HostKeyMismatch(Refused):
         super().__init__(message)
         self.presented = presented
         self.fingerprint = fingerprint
+
+
+class CredentialRebindRequired(Refused):
+    """The credential is bound to another address or host key of this node (contract B-2).
+
+    `presented` is the public key line that was refused; empty when the address alone was reason enough, or when an
+    authority vouched for the key.
+    """
+
+    reason = "CredentialRebindRequired"
+
+    def __init__(
+        self, *, node: str, credential: str, bound_to: Sequence[str], place: str, presented: str = ""
+    ) -> None:
+        seen = f" ({fingerprint_of(presented)})" if presented else ""
+        super().__init__(
+            f"credential {credential!r} is bound to {' and '.join(bound_to)} for node {node}, and was not sent to "
+            f"{place}{seen}: if that is the node, say `vendetta node trust {node} --credential`"
+        )
+        self.node, self.credential, self.place, self.presented = node, credential, place, presented
 
 
 class UnsupportedShell(Refused):

@@ -23,7 +23,7 @@ from transports.base import (
     StopReason,
     StreamState,
 )
-from transports.errors import Conflict, ConnectionLost, TransportError, Unreachable
+from transports.errors import Conflict, ConnectionLost, CredentialRebindRequired, TransportError, Unreachable
 
 NANOSECONDS = 1_000_000_000
 
@@ -69,6 +69,8 @@ class FakeNode:
     up: bool = True
     refusal: TransportError | None = None
     host_key: str | None = None
+    checks_bound_key: bool = True
+    """Whether the transport looks at the key that the credential is bound to, as it should."""
     latency: float = 0.0
     inline: int = 0
     """Output up to so many bytes comes with the answer, as from a real runner."""
@@ -288,6 +290,18 @@ class FakeTransport:
         node.meet("connect")
         if node.refusal is not None:
             raise node.refusal
+        if (
+            node.checks_bound_key
+            and node.host_key is not None
+            and endpoint.bound_host_key not in {None, node.host_key}
+        ):
+            raise CredentialRebindRequired(
+                node=endpoint.node,
+                credential=endpoint.credential_ref,
+                bound_to=[endpoint.place],
+                place=endpoint.place,
+                presented=node.host_key,
+            )
         if not node.up:
             raise Unreachable(f"the node at {endpoint.address} does not answer")
         return FakeSession(node)

@@ -58,24 +58,36 @@ def trust(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
     fingerprint: Annotated[
-        str, typer.Option(metavar="SHA256:…", help="The key's fingerprint: SHA256:…, as the node's owner tells it.")
-    ],
+        str | None,
+        typer.Option(metavar="SHA256:…", help="The key's fingerprint: SHA256:…, as the node's owner tells it."),
+    ] = None,
+    credential: Annotated[
+        bool, typer.Option("--credential", help="Use its credential at the address or host key that it has now.")
+    ] = False,
     output: Output = Shape.TEXT,
 ) -> None:
-    """Trust the host key that a node presents now, after it has changed.
+    """Trust the host key that a node presents now, after it has changed; or use its credential at its new place.
 
-    Compare the fingerprint with the machine itself (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`) first.
+    Compare the fingerprint with the machine itself (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`) first. A
+    credential is used only where it was used for this node before: what has changed is told by the condition
+    CredentialRebindRequired (`vendetta describe node NODE`).
 
-    Example: `vendetta node trust build-01 --fingerprint SHA256:…`
+    Examples: `vendetta node trust build-01 --fingerprint SHA256:…` · `vendetta node trust build-01 --credential`
     """
+    if fingerprint is None and not credential:
+        raise Misused("say what to trust: --fingerprint SHA256:…, or --credential")
     name = name_in(NODES, name)
+    body = {"credential": credential} | ({"fingerprint": fingerprint} if fingerprint is not None else {})
     with context.ensure_object(Invocation).client() as client:
         path = f"/api/v1/nodes/{quote(name, safe='')}/trust"
-        node = json_of(client.request("POST", path, body={"fingerprint": fingerprint}), client.url)
+        node = json_of(client.request("POST", path, body=body), client.url)
     if output is Shape.JSON:
         say_json(node)
-    else:
+        return
+    if fingerprint is not None:
         say(escape(f"node/{name} trusts {fingerprint}"))
+    if credential:
+        say(escape(f"node/{name}: its credential is used where it is now"))
 
 
 def join_token(

@@ -199,9 +199,18 @@ class Heartbeat(Body):
 
 
 class TrustRequest(Body):
-    """A host key to trust, by the fingerprint that the node's status shows."""
+    """What to trust of a node: a host key that its status shows, or another place for its credential."""
 
-    fingerprint: Annotated[Text, Field(min_length=1, max_length=255)]
+    fingerprint: Annotated[Text, Field(min_length=1, max_length=255)] | None = None
+    """The fingerprint of the host key that it presented."""
+    credential: bool = False
+    """Use its credential where CredentialRebindRequired says that it was not used."""
+
+    @model_validator(mode="after")
+    def _something(self) -> "TrustRequest":
+        if self.fingerprint is None and not self.credential:
+            raise ValueError('give "fingerprint", or "credential": true')
+        return self
 
 
 class ResultReport(Body):

@@ -124,9 +124,11 @@ async def heartbeat(request: Request) -> Response:
 
 
 async def trust(request: Request) -> Response:
-    """Accept a host key that the node presented (E-7)."""
+    """Accept a host key that the node presented (E-7), or another place for its credential (B-2)."""
     body = await read_body(request, TrustRequest)
-    node = await admission_of(request).nodes.trust(request.path_params["id"], body.fingerprint, caller_of(request))
+    node = await admission_of(request).nodes.trust(
+        request.path_params["id"], caller_of(request), fingerprint=body.fingerprint, credential=body.credential
+    )
     return _whole(request, node, _ignored(body))
 
 

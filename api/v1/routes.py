@@ -58,6 +58,13 @@ def _one_of(name: str, description: str, kind: object) -> Parameter:
 
 _TEXT: Final = {"type": "string", "maxLength": 255, "pattern": r"^[^\u0000]*$"}
 
+_TRUST_SOMETHING: Final = {
+    "anyOf": [
+        {"required": ["fingerprint"], "properties": {"fingerprint": {"type": "string"}}},
+        {"required": ["credential"], "properties": {"credential": {"const": True}}},
+    ]
+}
+
 NODE_PATHS: Final = (
     Path(
         template="/api/v1/nodes",
@@ -145,9 +152,10 @@ NODE_PATHS: Final = (
         operations={
             "POST": Operation(
                 handler=nodes.trust,
-                summary="Trust a host key that the node presented",
+                summary="Trust a host key that the node presented, or another place for its credential",
                 role=Role.ADMIN,
                 body=TrustRequest,
+                body_rule=_TRUST_SOMETHING,
                 responses={200: _NODE},
             ),
         },

@@ -26,7 +26,7 @@ from controller.admission.registration import (
 )
 from controller.admission.registry import Registry
 from controller.admission.status import observed
-from controller.admission.trust import trusting
+from controller.admission.trust import confirming, trusting
 from controller.contacts import Contacts
 from controller.outcome import ended
 from controller.resources.command import Command
@@ -164,16 +164,26 @@ class Nodes:
             return
         raise Refused(_BUSY)
 
-    async def trust(self, name: str, fingerprint: str, caller: Caller) -> Node:
-        """Accept a host key that the node presented (E-7). Raises Refused for one that it did not."""
+    async def trust(
+        self, name: str, caller: Caller, *, fingerprint: str | None = None, credential: bool = False
+    ) -> Node:
+        """Accept a host key that the node presented (E-7), and another place for its credential (B-2).
+
+        Raises Refused for a key that it did not present, and where no credential waits.
+        """
         if not caller.admin:
-            raise Denied("only an admin may trust a host key")
+            raise Denied("only an admin may trust a host key or another place for a credential")
         for _ in range(ATTEMPTS):
-            node = self.get(name)
+            node, now = self.get(name), self._clock.now()
+            new = confirming(node, now) if credential else node
             try:
-                stored = await self._store.write(*trusting(self._store, node, fingerprint, self._clock.now()))
+                writes = (
+                    trusting(self._store, new, fingerprint, now) if fingerprint is not None else [Update(obj=new)]
+                )
+                stored = await self._store.write(*writes)
             except (Conflict, AlreadyExists, NotFound):
                 continue
+            log.info("trusted", node=name, fingerprint=fingerprint, credential=credential, by=caller.name)
             return _node(stored[0])
         raise Refused(_BUSY)
 

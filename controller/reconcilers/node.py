@@ -4,10 +4,12 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from controller import bindings
 from controller.contacts import Contacts
 from controller.observations import Observation, Observations
-from controller.resources.conditions import Conditions, ConditionStatus, with_condition
+from controller.resources.conditions import Conditions, ConditionStatus, find, with_condition
 from controller.resources.node import (
+    CREDENTIAL_REBIND_REQUIRED,
     HOST_KEY_TRUSTED,
     REACHABLE,
     READY,
@@ -15,6 +17,7 @@ from controller.resources.node import (
     Node,
     NodePhase,
     NodeStatus,
+    RefusedBinding,
 )
 from controller.runtime.clock import Clock
 from controller.runtime.reconcile import Result
@@ -72,6 +75,7 @@ class NodeReconciler:
                 "observed_generation": node.metadata.generation,
                 "facts": _facts(node.status.facts, seen),
                 "host_keys": _host_keys(node.status.host_keys, seen, now),
+                "credential_refused": _refused(node.status, seen),
                 "conditions": _conditions(node.status, seen, phase, now),
             }
         )
@@ -137,6 +141,26 @@ def _first_seen(old: tuple[HostKey, ...], key: str) -> datetime | None:
     return next((k.first_seen for k in old if k.key == key), None)
 
 
+def _refused(old: NodeStatus, seen: Observation) -> RefusedBinding | None:
+    """Where a credential was not used, unless somebody has confirmed it since, or that is no longer wanted."""
+    if seen.rebind is None:
+        return old.credential_refused if not seen.answered and seen.error is None else None
+    refused = bindings.refusal(seen.rebind)
+    return None if bindings.allow(old.credentials, refused) else refused
+
+
+def _rebind(conditions: Conditions, old: NodeStatus, seen: Observation, now: datetime) -> Conditions:
+    """True while a credential waits to be confirmed; there only once that was ever the case."""
+    if seen.rebind is not None and _refused(old, seen) is not None:
+        message = str(seen.rebind)
+        return with_condition(
+            conditions, CREDENTIAL_REBIND_REQUIRED, "True", CREDENTIAL_REBIND_REQUIRED, message, now
+        )
+    if _refused(old, seen) is None and find(conditions, CREDENTIAL_REBIND_REQUIRED) is not None:
+        return with_condition(conditions, CREDENTIAL_REBIND_REQUIRED, "False", "CredentialBound", "", now)
+    return conditions
+
+
 def _conditions(old: NodeStatus, seen: Observation, phase: NodePhase, now: datetime) -> Conditions:
     status, reason, message = _reachable(old.conditions, seen)
     conditions = with_condition(old.conditions, REACHABLE, status, reason, message, now)
@@ -146,6 +170,7 @@ def _conditions(old: NodeStatus, seen: Observation, phase: NodePhase, now: datet
         )
     elif seen.host_key is not None:
         conditions = with_condition(conditions, HOST_KEY_TRUSTED, "True", "KeyPinned", "", now)
+    conditions = _rebind(conditions, old, seen, now)
     return _ready(conditions, phase, status, reason, message, now)
 
 

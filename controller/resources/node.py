@@ -133,6 +133,28 @@ class HostKey(Model):
     first_seen: Timestamp | None = None
 
 
+class CredentialBinding(Model):
+    """A place where a credential has been used for the node, and may be used again (contract B-2).
+
+    `host_key` is empty where none is known yet, where none counts (hostKeyPolicy insecure), and where an authority
+    vouches for it.
+    """
+
+    credential: str
+    place: str
+    """`address:port`, and the node that it is reached through, if any."""
+    host_key: Text = ""
+    since: Timestamp
+
+
+class RefusedBinding(Model):
+    """A place where a credential was about to be used, and waits for somebody to confirm it."""
+
+    credential: str
+    place: str
+    host_key: Text = ""
+
+
 class NodeStatus(Model):
     """What is observed of a node."""
 
@@ -150,10 +172,14 @@ class NodeStatus(Model):
     """What the node says about itself."""
     host_keys: tuple[HostKey, ...] = ()
     """Host keys seen."""
+    credentials: tuple[CredentialBinding, ...] = ()
+    """Where credentials have been used for this node."""
+    credential_refused: RefusedBinding | None = None
+    """Where one was about to be used that is bound to another place."""
     tokens_revoked_at: Timestamp | None = None
     """Tokens of this node that were issued until then no longer count."""
     conditions: tuple[Condition, ...] = ()
-    """Ready, Reachable, HostKeyTrusted."""
+    """Ready, Reachable, HostKeyTrusted, CredentialRebindRequired."""
 
 
 def _bounded(meta: ObjectMeta) -> ObjectMeta:
@@ -183,3 +209,20 @@ def transports_of(node: Node) -> tuple[TransportSpec, ...]:
     if node.spec.port == 22 or node.spec.provider == "ssh":
         return (TransportSpec(type="ssh"),)
     return (TransportSpec(type="http"),)
+
+
+DEFAULT_PORTS = {"ssh": 22}
+
+
+def address_of(node: Node, transport: TransportSpec) -> tuple[str, int]:
+    """Where a transport connects: its own address and port, else the node's, else the default port of its type."""
+    port = transport.port or node.spec.port or DEFAULT_PORTS.get(transport.type, 80)
+    return transport.address or node.spec.address, port
+
+
+def places_of(node: Node) -> tuple[str, ...]:
+    """All places that the node's spec names: `address:port`, and the node that each is reached through, if any."""
+    return tuple(
+        "{}:{}".format(*address_of(node, t)) + (f" through {t.jump}" if t.jump is not None else "")
+        for t in transports_of(node)
+    )

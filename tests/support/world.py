@@ -42,6 +42,7 @@ class World:
         self.metrics = Metrics()
         self.contacts = Contacts()
         self.followers = Followers()
+        self.node_log = NodeLog(self.clock)
         self.admission = Admission(
             store=self.store,
             clock=self.clock,
@@ -54,7 +55,7 @@ class World:
                 settings=settings,
                 clock=self.clock,
                 contacts=self.contacts,
-                node_log=NodeLog(self.clock),
+                node_log=self.node_log,
                 source_log=SourceLog(),
                 followers=self.followers,
                 metrics=self.metrics,

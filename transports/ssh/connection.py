@@ -249,7 +249,7 @@ def _name_the_process() -> None:
 
 def _failure(exc: Exception, endpoint: Endpoint, client: Client, identity: Identity | None) -> TransportError:
     if isinstance(exc, asyncssh.HostKeyNotVerifiable):
-        return client.host_keys.mismatch(place(endpoint))
+        return client.host_keys.refused(endpoint, place(endpoint))
     error = connect_error(exc, endpoint)
     if isinstance(error, AuthFailed) and identity:
         return AuthFailed(f"{error} (the key tried was {identity})")

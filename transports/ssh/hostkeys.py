@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import asyncssh
 
 from transports.base import Endpoint, HostKeyPolicy
-from transports.errors import EndpointInvalid, HostKeyMismatch
+from transports.errors import CredentialRebindRequired, EndpointInvalid, HostKeyMismatch
 from transports.ssh.algorithms import HOST_KEYS
 
 _CA_MARK = "@cert-authority"
@@ -28,27 +28,21 @@ class HostKeys:
     """What one connection accepts as a host key, and what it was shown.
 
     `pinned` are public key lines; `@cert-authority` in front of one makes it the key of an authority that
-    signs host keys. The key that was shown last is `presented`, whether it was accepted or not.
+    signs host keys. The key that was shown last is `presented`, whether it was accepted or not. `bound` is the one
+    key that the credential may be shown to, whatever is trusted.
     """
 
-    def __init__(self, policy: HostKeyPolicy, pinned: Iterable[str]) -> None:
+    def __init__(self, policy: HostKeyPolicy, pinned: Iterable[str], bound: str | None = None) -> None:
         self.policy = policy
         self.presented: asyncssh.SSHKey | None = None
+        self.unbound = False
+        """The key presented is trusted, and the credential is bound to another one."""
         self._keys: list[asyncssh.SSHKey] = []
         self._authorities: list[asyncssh.SSHKey] = []
-        for line in pinned:
-            self._pin(line.strip())
-
-    def _pin(self, line: str) -> None:
-        of_authority = line.startswith(_CA_MARK)
-        try:
-            key = asyncssh.import_public_key(line.removeprefix(_CA_MARK).strip())
-        except ValueError as exc:
-            raise EndpointInvalid(
-                f"cannot read the pinned host key {line[:40]!r}: {exc}; "
-                "expected a public key line such as `ssh-ed25519 AAAA…`"
-            ) from exc
-        (self._authorities if of_authority else self._keys).append(key)
+        self._bound = _read(bound) if bound is not None else None
+        for line in map(str.strip, pinned):
+            keys = self._authorities if line.startswith(_CA_MARK) else self._keys
+            keys.append(_read(line.removeprefix(_CA_MARK).strip()))
 
     @property
     def pinned(self) -> bool:
@@ -58,13 +52,20 @@ class HostKeys:
     @property
     def algorithms(self) -> list[str]:
         """Host key algorithms to ask for: pinned types first, so that a server shows the key we know."""
-        certified = [name + _CERTIFICATE for name in HOST_KEYS] if self._authorities else []
-        known = [name for key in self._keys for name in _signed_with(key)]
+        by_authority = self._authorities and self._bound is None
+        certified = [name + _CERTIFICATE for name in HOST_KEYS] if by_authority else []
+        first = [self._bound] if self._bound is not None else []
+        known = [name for key in (*first, *self._keys) for name in _signed_with(key)]
         return list(dict.fromkeys([*certified, *known, *HOST_KEYS]))
 
     def accepts(self, key: asyncssh.SSHKey) -> bool:
         """Whether to go on with this key."""
         self.presented = key
+        trusted = self._trusts(key)
+        self.unbound = trusted and self._bound is not None and key != self._bound
+        return trusted and not self.unbound
+
+    def _trusts(self, key: asyncssh.SSHKey) -> bool:
         if self.policy is HostKeyPolicy.INSECURE:
             return True
         if self.policy is HostKeyPolicy.ACCEPT_NEW and not self.pinned:
@@ -75,6 +76,18 @@ class HostKeys:
         """Whether host keys signed by this key are good. The library checks the certificate itself."""
         self.presented = key
         return key in self._authorities
+
+    def refused(self, endpoint: Endpoint, where: str) -> HostKeyMismatch | CredentialRebindRequired:
+        """Why the key presented was not accepted: it is not trusted, or the credential is bound to another one."""
+        if not self.unbound or self._bound is None or self.presented is None:
+            return self.mismatch(where)
+        return CredentialRebindRequired(
+            node=endpoint.node,
+            credential=endpoint.credential_ref,
+            bound_to=[f"{endpoint.place} ({fingerprint(self._bound)})"],
+            place=endpoint.place,
+            presented=public_line(self.presented),
+        )
 
     def mismatch(self, place: str) -> HostKeyMismatch:
         """Why the key presented was not accepted, and what to do about it."""
@@ -96,6 +109,16 @@ class HostKeys:
         )
 
 
+def _read(line: str) -> asyncssh.SSHKey:
+    try:
+        return asyncssh.import_public_key(line)
+    except ValueError as exc:
+        raise EndpointInvalid(
+            f"cannot read the pinned host key {line[:40]!r}: {exc}; "
+            "expected a public key line such as `ssh-ed25519 AAAA…`"
+        ) from exc
+
+
 def _signed_with(key: asyncssh.SSHKey) -> tuple[str, ...]:
     name = key.get_algorithm()
     return _SIGNED_WITH.get(name, (name,))
@@ -103,4 +126,4 @@ def _signed_with(key: asyncssh.SSHKey) -> tuple[str, ...]:
 
 def host_keys_of(endpoint: Endpoint) -> HostKeys:
     """The policy of an endpoint. Raises `EndpointInvalid` for an unreadable pin."""
-    return HostKeys(endpoint.host_key_policy, endpoint.host_keys)
+    return HostKeys(endpoint.host_key_policy, endpoint.host_keys, endpoint.bound_host_key)

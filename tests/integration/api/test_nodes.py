@@ -7,7 +7,7 @@ import pytest
 
 from api.auth.principal import Principal, Role
 from controller.resources.command import Command
-from controller.resources.node import HostKey, Node
+from controller.resources.node import HostKey, Node, RefusedBinding
 from controller.resources.record import Record
 from controller.store.base import Update
 from tests.support.inprocess import API
@@ -388,6 +388,25 @@ async def test_a_new_key_replaces_the_old_one_of_its_kind(api: API) -> None:
     pin = api.store.get("HostKeyPin", "h:22")
     assert isinstance(pin, Record)
     assert pin.data["keys"] == ["ssh-ed25519 NEW"]
+
+
+async def test_another_place_for_a_credential_can_be_trusted(api: API) -> None:
+    """B-2: what was refused, and nothing when nothing was; the condition says so."""
+    await api.node()
+    url = "/api/v1/nodes/node-1/trust"
+    assert (await api.client.post(url, json={"credential": True})).status_code == 409
+    for body in ({}, {"credential": False}, {"fingerprint": None}):
+        assert (await api.client.post(url, json=body)).status_code == 400
+    node = api.store.get("Node", "node-1")
+    assert isinstance(node, Node)
+    refused = RefusedBinding(credential="deploy", place="10.0.0.2:22")
+    status = node.status.model_copy(update={"credential_refused": refused})
+    await api.store.write(Update(obj=node.model_copy(update={"status": status})))
+    response = await api.client.post(url, json={"credential": True})
+    assert response.status_code == 200, response.text
+    (condition,) = [c for c in response.json()["conditions"] if c["type"] == "CredentialRebindRequired"]
+    assert (condition["status"], condition["reason"]) == ("False", "Confirmed")
+    assert "10.0.0.2:22" in condition["message"]
 
 
 async def test_a_key_that_was_never_presented_cannot_be_trusted(api: API) -> None:

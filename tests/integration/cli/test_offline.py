@@ -97,6 +97,7 @@ def test_status_has_2_for_that(offline: CLI) -> None:
         (("delete",), "KIND NAME"),
         (("delete", "nodes"), "name the nodes"),
         (("token", "create", "--role", "king"), "king"),
+        (("node", "trust", "a"), "say what to trust"),
         (("node", "join-token", "--label", "env"), "write KEY=VALUE"),
         (("--context", "x", "get", "nodes"), "does not exist"),
         (("--token-file", "missing", "get", "nodes"), "cannot read the token file"),

@@ -1,6 +1,7 @@
 """Every way not to get in: the right class of error, a message one can act on, and in bounded time."""
 
 import time
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from transports.base import AddressPolicy, Credential, Endpoint, HostKeyPolicy
 from transports.errors import (
     AddressDenied,
     AuthFailed,
+    CredentialRebindRequired,
     EndpointInvalid,
     HostKeyMismatch,
     TransportError,
@@ -141,6 +143,24 @@ async def test_strict_without_a_pinned_key_says_how_to_pin_the_one_it_saw(
     assert isinstance(error, HostKeyMismatch)
     assert error.presented == node.host_key
     assert "vendetta node trust" in str(error)
+
+
+@pytest.mark.parametrize("policy", [HostKeyPolicy.STRICT, HostKeyPolicy.INSECURE])
+async def test_a_credential_is_shown_to_no_key_but_the_one_it_is_bound_to(
+    connect: Connect, sshd: SshdFactory, tmp_path: Path, policy: HostKeyPolicy
+) -> None:
+    """B-2: though the key presented is trusted; the node never hears of a login."""
+    node = await sshd()
+    before = node.endpoint(bound_host_key=node.host_key, host_key_policy=policy)
+    await connect(before)
+    assert "Accepted" in node.log.read_text()
+    node.set_host_key(make_key_pair(tmp_path / "new_host_key"))
+    await node.restart()
+    error = await refusal(connect, replace(before, host_keys=(node.host_key,), credential_ref="deploy"))
+    assert isinstance(error, CredentialRebindRequired)
+    assert (error.presented, error.credential) == (node.host_key, "deploy")
+    assert "vendetta node trust" in str(error)
+    assert "Accepted" not in node.log.read_text()
 
 
 async def test_a_server_without_a_common_algorithm(connect: Connect, sshd: SshdFactory) -> None:

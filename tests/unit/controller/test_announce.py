@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from controller.announce import announce
 from controller.resources.command import Command, CommandSpec, CommandStatus
 from controller.resources.meta import ObjectMeta
-from controller.resources.node import Node, NodeSpec, NodeStatus
+from controller.resources.node import CredentialBinding, Node, NodeSpec, NodeStatus
 from controller.resources.record import Record
 
 NOW = datetime(2026, 1, 13, tzinfo=UTC)
@@ -33,6 +33,12 @@ def test_nodes_come_change_and_go() -> None:
 def test_a_heartbeat_is_no_news() -> None:
     """E-3: not for every heartbeat."""
     assert announce(node(last_seen=None), node(last_seen=NOW)) is None
+
+
+def test_where_a_credential_was_used_is_no_news() -> None:
+    """E-3: nothing that a client sees has changed."""
+    bound = CredentialBinding(credential="key", place="a:22", since=NOW)
+    assert announce(node(), node(credentials=(bound,))) is None
 
 
 def test_a_result_is_told_once_and_again_when_it_is_corrected() -> None:

@@ -90,7 +90,7 @@ def test_a_changed_host_key_is_a_condition_until_somebody_trusts_it() -> None:
             seen = await it.until(it.node, lambda n: n.status.host_keys, within=10)
             assert find(seen.status.conditions, "HostKeyTrusted").status == "False"  # type: ignore[union-attr]
             assert not seen.status.host_keys[0].trusted
-            await it.admission.nodes.trust("n1", fingerprint_of(KEY), ADMIN)
+            await it.admission.nodes.trust("n1", ADMIN, fingerprint=fingerprint_of(KEY))
             machine.refusal, machine.host_key = None, KEY
             seen = await it.until(it.node, lambda n: n.status.facts, within=3)
             assert find(seen.status.conditions, "HostKeyTrusted").status == "True"  # type: ignore[union-attr]
