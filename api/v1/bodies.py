@@ -213,6 +213,13 @@ class TrustRequest(Body):
         return self
 
 
+class ClaimRequest(Body):
+    """An agent that reports by itself asks for work."""
+
+    limit: Annotated[int, Field(ge=1, le=100), Integral] = 1
+    """How many commands it takes at most."""
+
+
 class ResultReport(Body):
     """The document's result, from an agent that reports by itself."""
 
@@ -223,6 +230,8 @@ class ResultReport(Body):
     duration: Nanoseconds | None = None
     finished: Timestamp | None = None
     exit_code: Annotated[int, Field(ge=-(2**31), le=2**31 - 1), Integral] | None = None
+    nonce: Annotated[Text, Field(max_length=255)] | None = None
+    """What was handed out with the command; absent from an agent that was handed nothing."""
 
     @model_validator(mode="after")
     def _known_status(self) -> "ResultReport":

@@ -12,7 +12,7 @@ from api.errors import bad_request, conflict
 from api.layers import allow_time
 from api.messages import admission_of, answer, caller_of, context_of, etag, read_body, warning
 from api.parameters import text
-from api.v1.bodies import Body, CommandRequest, ResultReport
+from api.v1.bodies import Body, ClaimRequest, CommandRequest, ResultReport
 from api.v1.flat import command_spec, command_view, report_of
 from api.v1.listing import collect, listed, listing
 from api.waiting import until_ended
@@ -67,6 +67,17 @@ async def cancel_command(request: Request) -> Response:
     """Ask for its cancellation: 202, or 200 when it has ended already."""
     command = await admission_of(request).commands.cancel(request.path_params["id"], caller_of(request))
     return _result(command, {})
+
+
+async def claim_commands(request: Request) -> Response:
+    """Hand commands to an agent that reports by itself: each once, with the nonce for its report (C-13)."""
+    body = await read_body(request, ClaimRequest) if await request.body() else ClaimRequest()
+    claims = await admission_of(request).claiming.claim(
+        request.path_params["id"], caller_of(request), limit=body.limit
+    )
+    handed = [{**command_view(claim.command), "nonce": claim.nonce} for claim in claims.claims]
+    content = {"commands": handed, "count": len(handed), "cancelled": claims.cancelled}
+    return answer(content, headers=_ignored(body))
 
 
 async def report_result(request: Request) -> Response:

@@ -7,10 +7,19 @@ from api.messages import JSON, MERGE_PATCH
 from api.parameters import BOOLEAN, DURATION, SELECTOR, Parameter
 from api.routing import Operation, Path, Reply
 from api.v1 import commands, nodes, output, services, timeline
-from api.v1.bodies import CommandRequest, Heartbeat, NodeChange, NodeRegistration, ResultReport, TrustRequest
+from api.v1.bodies import (
+    ClaimRequest,
+    CommandRequest,
+    Heartbeat,
+    NodeChange,
+    NodeRegistration,
+    ResultReport,
+    TrustRequest,
+)
 from api.v1.listing import MAX_LIMIT
 from api.v1.views import (
     AcceptedView,
+    ClaimsView,
     CommandListView,
     CommandStatusName,
     CommandView,
@@ -193,6 +202,20 @@ COMMAND_PATHS: Final = (
                     ),
                 ),
                 responses={200: _ENDED, 202: _ACCEPTED},
+            ),
+        },
+    ),
+    Path(
+        template="/api/v1/nodes/{id}/commands/claim",
+        tag="commands",
+        operations={
+            "POST": Operation(
+                handler=commands.claim_commands,
+                summary="Fetch work, as an agent that reports by itself",
+                role=None,
+                body=ClaimRequest,
+                body_required=False,
+                responses={200: ("Commands that are handed out by this.", ClaimsView, JSON)},
             ),
         },
     ),

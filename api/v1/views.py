@@ -175,6 +175,20 @@ CommandListView = TypedDict(
 """Commands, sorted by id."""
 
 
+class ClaimedView(CommandView):
+    """A command that was handed out, and the nonce that its report must carry."""
+
+    nonce: str
+
+
+class ClaimsView(TypedDict):
+    """What an agent is to do, and what of that which it does it is to stop."""
+
+    commands: list[ClaimedView]
+    count: Count
+    cancelled: list[str]
+
+
 class PhaseView(TypedDict):
     """A phase of a command. `duration` is how long it lasted; absent for the one that it is in now, or ended in."""
 

@@ -3,6 +3,7 @@
     Admission(store=…, clock=…, contacts=…, node_timeout=…)
         nodes      register, create, replace, delete, heartbeat, trust a host key, revoke tokens
         commands   create, cancel, replace, delete, report a result
+        claiming   hand commands out to agents that report by themselves
         joining    make and revoke join tokens, enrol a machine as a node
 
 Every write is level-based: read, compute, write under the version read, and again from the start on a conflict.

@@ -1,5 +1,6 @@
 """The front of admission: its parts, built once from what they need."""
 
+from controller.admission.claims import Claiming
 from controller.admission.commands import Commands
 from controller.admission.joining import Joining
 from controller.admission.nodes import Nodes
@@ -16,6 +17,7 @@ class Admission:
         self._store, self._clock, self._timeout = store, clock, node_timeout
         self.nodes = Nodes(store=store, clock=clock, contacts=contacts, node_timeout=node_timeout)
         self.commands = Commands(store=store, clock=clock)
+        self.claiming = Claiming(store=store, clock=clock, contacts=contacts)
         self.joining = Joining(store=store, clock=clock, contacts=contacts, node_timeout=node_timeout)
 
     def rehearsal(self) -> "Admission":

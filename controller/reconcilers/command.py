@@ -18,7 +18,7 @@ from controller.lanes import Lanes
 from controller.metrics import Metrics
 from controller.reconcilers.collect import Collector
 from controller.reconcilers.runs import run_id
-from controller.reconcilers.verdict import CommandStatusWriter, finished, held, running, sending
+from controller.reconcilers.verdict import NOT_REPORTED, CommandStatusWriter, finished, held, running, sending
 from controller.resources.command import Command, CommandStatus
 from controller.resources.node import Node
 from controller.runtime.clock import Clock
@@ -83,6 +83,8 @@ class CommandReconciler:
         if node is None:
             step = Step(do=Do.FINISH, phase="unknown", reason="NodeDeleted")
             return await self._finish(command, step, f"node {command.spec.node} was deleted")
+        if command.handed_out:
+            return await self._await_report(command)
         known = self._known(command, node)
         step = decide(known, Nothing(), self._clock.now())
         if step.do in {Do.FINISH, Do.HOLD}:
@@ -164,6 +166,8 @@ class CommandReconciler:
         newest = self._store.get("Command", command.name)
         if not isinstance(newest, Command) or newest.uid != command.uid or newest.ended:
             return Result()
+        if newest.handed_out:
+            return Result(requeue_after=0)
         known = self._known(newest, node)
         seen = Silence(reason=error.reason, permanent=permanent and isinstance(error, Refused))
         step = decide(known, seen, self._clock.now())
@@ -205,8 +209,8 @@ class CommandReconciler:
         way = self._dispatcher.way_to(node)
         self._failpoint("delivery.decided")
         command = await self._write(command, sending(command, node.uid, way, session.info.boot_id, self._clock.now()))
-        if command.ended:
-            return Result()
+        if command.ended or command.handed_out:
+            return Result(requeue_after=0)
         self._failpoint("delivery.intended")
         try:
             answer = await session.start(request, wait=INLINE_WAIT)
@@ -306,6 +310,17 @@ class CommandReconciler:
         if not verdict.late:
             self._metrics.command_phases.add(seconds(timeline(command)))
         log.info("command ended", command=command.name, node=command.spec.node, status=phase, reason=reason)
+
+    async def _await_report(self, command: Command) -> Result:
+        """Its agent reports by itself (C-13), or does not: then the outcome is unknown when its time is over."""
+        now = self._clock.now()
+        left = (self._lost_by(command) - now).total_seconds()
+        if left <= 0:
+            step = Step(do=Do.FINISH, phase="unknown", reason="DeliveryUnconfirmed")
+            return await self._finish(command, step, NOT_REPORTED)
+        if command.spec.cancel and command.status.reason != "Cancelling":
+            await self._write(command, running(command, "Cancelling", now))
+        return Result(requeue_after=min(left, LONGEST_HOLD))
 
     # -- afterwards ------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ SENTENCES = {
     "ExecTimeout": "the command ran longer than its timeout and was stopped",
     "Cancelled": "the command was cancelled",
 }
-
+NOT_REPORTED = "the command was handed to the node's agent, which has not reported its end: it may have run"
 
 _WHILE_RUNNING = {"Cancelling": Phase.CANCELLING}
 
@@ -40,7 +40,10 @@ class CommandStatusWriter:
         self._store = store
 
     async def __call__(self, command: Command, status: CommandStatus, *appends: Append) -> Command:
-        """The command as stored; somebody else's verdict if they were first. Raises Conflict when it is gone."""
+        """The command as stored; somebody else's verdict if they were first, or as handed out if its agent was.
+
+        Raises Conflict when it is gone.
+        """
         if status == command.status and not appends:
             return command
         for attempt in range(10):
@@ -48,6 +51,8 @@ class CommandStatusWriter:
             if not isinstance(newest, Command) or newest.uid != command.uid:
                 raise Conflict(f"command {command.name} is gone")
             if newest.status.phase != command.status.phase and newest.ended:
+                return newest
+            if newest.handed_out and not command.handed_out:
                 return newest
             try:
                 *_, written = await self._store.write(*appends, Update(obj=_with_status(newest, status)))

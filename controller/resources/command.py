@@ -108,6 +108,8 @@ class Delivery(Model):
     sent_at: Timestamp | None = None
     acked: bool = False
     """The node has confirmed the claim."""
+    nonce_digest: str = ""
+    """SHA-256 of the nonce that went with it to an agent that reports by itself; empty for all others."""
 
 
 class Mark(Model):
@@ -194,3 +196,8 @@ class Command(Resource):
     def ended(self) -> bool:
         """Whether the status is final (`unknown` may still be corrected)."""
         return self.status.phase in ENDED
+
+    @property
+    def handed_out(self) -> bool:
+        """Whether an agent that reports by itself has fetched it, so that nobody here observes it (C-13)."""
+        return self.status.delivery is not None and bool(self.status.delivery.nonce_digest)

@@ -461,6 +461,37 @@ async def test_reports_that_are_refused(api: API) -> None:
         assert (await client.post(url.format(name), json=report(name))).status_code == 202
 
 
+async def test_an_agent_fetches_its_commands_and_reports_them_by_nonce(api: API) -> None:
+    """C-13: handed out once, with a nonce that nobody else is shown; a report without it is 403."""
+    node = await api.node()
+    await api.node("node-2", transport={"type": "ssh"})
+    name, other = (await api.command())["id"], (await api.command())["id"]
+    path = "/api/v1/nodes/node-1/commands/claim"
+    async with api.as_(Principal(name="agent", role=Role.NODE, node_uid=node["uid"])) as client:
+        for body in ({"limit": 0}, {"limit": 101}, {"limit": "1"}):
+            assert (await client.post(path, json=body)).status_code == 400
+        claims = (await client.post(path)).json()
+        assert ([c["id"] for c in claims["commands"]], claims["count"], claims["cancelled"]) == ([name], 1, [])
+        (handed,) = claims["commands"]
+        assert (handed["status"], handed["command"]["action"], handed["transport"]) == ("running", "true", "report")
+        assert handed["nonce"] not in (await api.client.get(f"/apis/vendetta.dev/v1/commands/{name}")).text
+        assert [c["id"] for c in (await client.post(path, json={"limit": 9})).json()["commands"]] == [other]
+        url = f"/api/v1/commands/{name}/result"
+        for nonce in ({}, {"nonce": "0" * 32}):
+            assert (await client.post(url, json=report(name, **nonce))).status_code == 403
+        for _ in range(2):
+            assert (await client.post(url, json=report(name, nonce=handed["nonce"]))).status_code == 202
+        lied = report(name, status="failed", nonce=handed["nonce"])
+        assert (await client.post(url, json=lied)).status_code == 409
+        assert (await client.post("/api/v1/nodes/node-2/commands/claim")).status_code == 403
+    command = (await api.client.get(f"/api/v1/commands/{name}")).json()
+    assert (command["status"], command["certainty"], command["attempts"]) == ("success", "confirmed", 1)
+    assert (await api.client.post("/api/v1/nodes/node-2/commands/claim")).status_code == 409
+    assert (await api.client.post("/api/v1/nodes/nobody/commands/claim")).status_code == 404
+    async with api.as_(OPERATOR) as client:
+        assert (await client.post(path)).status_code == 403
+
+
 async def test_services_are_told_by_node(api: API) -> None:
     """D-1: sorted by id; nodes without any are absent; of a node that is not active nobody knows."""
     web = {"id": "web", "name": "Web Server", "type": "http", "status": "running", "port": 8080}
