@@ -41,9 +41,11 @@ class Latest:
         self._key: Hashable = None
         self._body = b""
 
-    def get(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
+    def get(self, key: Hashable) -> bytes | None:
         """The body made under that key, which names everything that it depends on."""
-        if key != self._key:
-            self._body = make()
-            self._key = key
-        return self._body
+        return self._body if key == self._key else None
+
+    def keep(self, key: Hashable, body: bytes) -> bytes:
+        """Keep it under that key, and return it."""
+        self._key, self._body = key, body
+        return body

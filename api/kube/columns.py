@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from api.kube.age import age
@@ -31,6 +31,10 @@ class Scene:
         return "<unknown>" if at is None else age((self.now - at).total_seconds())
 
 
+TIMELESS: Final = Scene(now=datetime.max.replace(tzinfo=UTC), last_seen=lambda node: node.status.last_seen)
+"""For cells that depend on their object alone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """A column, and how its cell is made."""
@@ -41,6 +45,8 @@ class Column:
     priority: Literal[0, 1] = 0
     type: Literal["string", "integer"] = "string"
     format: Literal["", "name"] = ""
+    timed: bool = False
+    """Whether the cell changes while its object does not."""
 
     def definition(self) -> dict[str, Cell]:
         """As clients see it."""
@@ -87,6 +93,7 @@ _AGE: Final = Column(
     name="Age",
     cell=lambda obj, scene: scene.age(obj.metadata.creation_timestamp),
     description="Time since it was created.",
+    timed=True,
 )
 
 _NODE: Final = (
@@ -99,6 +106,7 @@ _NODE: Final = (
         name="Last-Seen",
         cell=lambda node, scene: scene.age(scene.last_seen(node)),
         description="Time since the last contact.",
+        timed=True,
     ),
     _AGE,
     Column(

@@ -7,7 +7,7 @@ from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.encoding import Encoder, Latest
+from api.encoding import Latest
 from api.errors import APIError, bad_request, not_found
 from api.kube.apply import APPLY_PATCH, Application, wish_of
 from api.kube.decoding import Decoded, decode
@@ -18,7 +18,7 @@ from api.kube.listing import check_options, found, metadata_of
 from api.kube.negotiation import Form
 from api.kube.patches import JSON_PATCH, PATCHES, JSONPatch, MergePatch
 from api.kube.selection import Selection, selection_of
-from api.kube.showing import MANY, ONE, Showing, Whole, showing
+from api.kube.showing import MANY, ONE, Encoders, Showing, Whole, encoders, showing
 from api.kube.subject import NAME, about_objects
 from api.kube.watch import watch
 from api.kube.writing import admission_for, check_identity, is_strict, json_answer, warnings, writer_of
@@ -31,8 +31,8 @@ from controller.resources.meta import GROUP, Resource
 class Handlers:
     """One kind's handlers."""
 
-    def __init__(self, served: Served, encoder: Encoder) -> None:
-        self.served, self._encoder, self._whole = served, encoder, Latest()
+    def __init__(self, served: Served, kept: Encoders) -> None:
+        self.served, self._kept, self._whole = served, kept, Latest()
 
     @about_objects
     async def create(self, request: Request) -> Response:
@@ -64,13 +64,16 @@ class Handlers:
             return await watch(request, self.served.kind, selection, self.show(request))
         show = self.show(request, MANY)
         if request.scope["query_string"] or not isinstance(show, Whole):
-            return json_answer(self._list(request, selection, show))
+            return json_answer(await self._list(request, selection, show))
         key = (context.store.uid, context.store.revision())
-        return json_answer(self._whole.get(key, lambda: self._list(request, selection, show)))
+        body = self._whole.get(key)
+        if body is None:
+            body = self._whole.keep(key, await self._list(request, selection, show))
+        return json_answer(body)
 
-    def _list(self, request: Request, selection: Selection, show: Showing) -> bytes:
+    async def _list(self, request: Request, selection: Selection, show: Showing) -> bytes:
         page = found(request, self.served.kind, selection)
-        return show.many(metadata_of(page, selection), page.items)
+        return await show.many(metadata_of(page, selection), page.items)
 
     @about_objects
     async def replace(self, request: Request) -> Response:
@@ -167,7 +170,7 @@ class Handlers:
                 failed.append(error)
         if failed:
             raise failed[0]
-        return json_answer(show.many(metadata_of(page, selection), gone))
+        return json_answer(await show.many(metadata_of(page, selection), gone))
 
     async def _remove(self, request: Request, name: str, options: DeleteOptions) -> Resource:
         """Remove one object under these options. Raises Unknown, and what else admission raises."""
@@ -213,4 +216,4 @@ class Handlers:
         An object that was only rehearsed must not be taken for the version that it was made from.
         """
         rehearsed = text(request, "dryRun") is not None
-        return showing(request, self.served.kind, encode_object if rehearsed else self._encoder.encode, forms)
+        return showing(request, self.served.kind, encoders() if rehearsed else self._kept, forms)

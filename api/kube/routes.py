@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from api.auth.principal import Role
-from api.encoding import Encoder
 from api.kube.apply import APPLY_PATCH
 from api.kube.discovery import EVENTS, own_group
 from api.kube.document_routes import document_paths
-from api.kube.encoding import encode_object
 from api.kube.events import routes as events
 from api.kube.handlers import Handlers
 from api.kube.kinds import COMMANDS, NODES, Served
@@ -27,6 +25,7 @@ from api.kube.schemas import (
     removal_schema,
     status_schema,
 )
+from api.kube.showing import encoders
 from api.kube.status import StatusHandlers
 from api.messages import JSON, MERGE_PATCH
 from api.routing import Operation, Path, Reply
@@ -145,12 +144,12 @@ def _status(served: Served, handlers: StatusHandlers) -> Path:
 
 
 def _paths() -> Iterator[Path]:
-    encoder, kinds = Encoder(encode_object), (NODES, COMMANDS)
+    kept, kinds = encoders(), (NODES, COMMANDS)
     for served in kinds:
-        handlers = Handlers(served, encoder)
+        handlers = Handlers(served, kept)
         yield _collection(served, handlers)
         yield _object(served, handlers)
-        yield _status(served, StatusHandlers(served, encoder))
+        yield _status(served, StatusHandlers(served, kept))
     yield from review_paths()
     yield from document_paths((own_group(kinds), EVENTS, *review_groups()), OpenAPI(kinds, lambda: PATHS))
 

@@ -11,12 +11,12 @@ from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.encoding import Encoder
 from api.kube.decoding import Decoded, decode_status
 from api.kube.encoding import encode_object
 from api.kube.handlers import Handlers
 from api.kube.kinds import Served
 from api.kube.patches import JSON_PATCH, JSONPatch, MergePatch, version_of
+from api.kube.showing import Encoders
 from api.kube.subject import about_objects
 from api.kube.writing import admission_for, check_identity, is_strict, json_answer, warned, warnings, writer_of
 from api.messages import JSON, MERGE_PATCH, check_type, object_of
@@ -32,8 +32,8 @@ _UNKNOWN_FIELDS: Final = "Warn"
 class StatusHandlers:
     """One kind's handlers of `/status`."""
 
-    def __init__(self, served: Served, encoder: Encoder) -> None:
-        self.served, self._objects = served, Handlers(served, encoder)
+    def __init__(self, served: Served, kept: Encoders) -> None:
+        self.served, self._objects = served, Handlers(served, kept)
 
     async def get(self, request: Request) -> Response:
         """The object, as without `/status`."""

@@ -48,7 +48,7 @@ async def list_nodes(request: Request) -> Response:
         return listing(_selected(request))
     context = context_of(request)
     key = (context.store.uid, context.store.revision(), context.contacts.version)
-    return listing(_WHOLE.get(key, lambda: _selected(request)))
+    return listing(_WHOLE.get(key) or _WHOLE.keep(key, _selected(request)))
 
 
 def _selected(request: Request) -> bytes:

@@ -66,7 +66,10 @@ class Selector:
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether every requirement holds."""
-        return all(r.matches(labels) for r in self.requirements)
+        for requirement in self.requirements:  # noqa: SIM110 - half the time of all(), for each of many objects
+            if not requirement.matches(labels):
+                return False
+        return True
 
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")

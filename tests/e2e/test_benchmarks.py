@@ -1,4 +1,4 @@
-"""The benchmark of commands over SSH still runs, checks what it measures and finds figures."""
+"""The benchmarks of commands over SSH and of many nodes still run, check what they measure and find figures."""
 
 import json
 import subprocess
@@ -30,3 +30,17 @@ def test_the_ssh_benchmark_measures_ours_in_both_forms_beside_asyncssh_and_ssh(t
         (number, name) for number in (3, 4) for name in ours
     }
     assert all(row["ours_is"] > 0 and row["peer_is"] > 0 for row in found["rows"] if row["number"] in (4, 5))
+
+
+def test_the_benchmark_of_many_nodes_measures_every_form_of_a_list_and_watchers() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "hack.bench.kube",
+        *["--nodes", "40", "--watchers", "5", "--rounds", "1", "--changes", "3"],
+    ]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert len([line for line in lines if line.endswith("x")]) == 5
+    assert any(line.startswith("5 watchers, 3 changes: all of them have seen a change after") for line in lines)
