@@ -60,9 +60,12 @@ FLEET = (
     Panel("Attempts to connect", "ops", {"{{result}}": rate("vendetta_connects_total", "result")}),
     Panel("Time to connect and log in", "s", quantiles("vendetta_connect_duration_seconds", "transport")),
     Panel(
-        "Host keys that are not trusted",
+        "Host keys not trusted, credentials held back",
         "short",
-        {"in an hour": 'sum(increase(vendetta_host_key_mismatches_total{job=~"$job"}[1h]))'},
+        {
+            "host keys in an hour": 'sum(increase(vendetta_host_key_mismatches_total{job=~"$job"}[1h]))',
+            "credentials in an hour": 'sum(increase(vendetta_credential_rebinds_required_total{job=~"$job"}[1h]))',
+        },
     ),
     Panel("Deliveries frozen", "bool_yes_no", {"{{instance}}": one("vendetta_deliveries_frozen")}, "stat"),
 )

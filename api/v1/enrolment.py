@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import node_tokens
-from api.auth.token_door import unauthorized
 from api.errors import forbidden
 from api.messages import admission_of, answer, caller_of, context_of, read_body, warning
 from api.v1.bodies import Body, JoinRequest, JoinTokenRequest
 from api.v1.flat import join_token_view, node_change, node_view
+from controller.admission import BadJoinToken
 from controller.duration import MICROSECOND
 from controller.resources.node import Node
 from controller.resources.types import rfc3339
@@ -46,12 +46,16 @@ async def join(request: Request) -> Response:
 
     The join token is used up. Whoever did not get the answer repeats the request with the same `key`.
     """
-    settings, joining = context_of(request).settings.auth, admission_of(request).joining
-    shown = _shown(request)
-    joining.check(shown)
-    body = await read_body(request, JoinRequest)
-    node_tokens.check_secret(settings)
-    node = await joining.join(shown, body.id, node_change(body), key=body.key or "")
+    context, joining = context_of(request), admission_of(request).joining
+    try:
+        shown = _shown(request)
+        joining.check(shown)
+        body = await read_body(request, JoinRequest)
+        node_tokens.check_secret(context.settings.auth)
+        node = await joining.join(shown, body.id, node_change(body), key=body.key or "")
+    except BadJoinToken:
+        context.traffic.refused(401)  # as the door counts those that it turns away
+        raise
     return _with_token(request, node, {"node": _view(request, node)}, _ignored(body))
 
 
@@ -71,12 +75,12 @@ async def revoke_tokens(request: Request) -> Response:
 
 
 def _shown(request: Request) -> str:
-    """The join token in the request's header. Raises APIError (401)."""
+    """The join token in the request's header. Raises BadJoinToken."""
     given = request.headers.getlist("authorization")
     scheme, _, token = (given[0] if len(given) == 1 else "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not 0 < len(token) <= _LONGEST:
-        raise unauthorized("show a join token: `Authorization: Bearer …` (`vendetta node join-token` makes one)")
+        raise BadJoinToken("show a join token: `Authorization: Bearer …` (`vendetta node join-token` makes one)")
     return token
 
 

@@ -59,3 +59,20 @@ def test_a_run_that_one_had_claimed_is_lost_with_it(server: Server, twins: tuple
     result = server.ended(command["id"], 30)
     assert (result["status"], result["reason"]) == ("unknown", "RunLost")
     assert not (second.home / "ran").exists()
+
+
+def test_a_manifest_that_points_elsewhere_carries_no_credential_there(server: Server, farm: Farm) -> None:
+    """B-2: the other machine is not even connected to before an admin confirms, nor is the first one after that."""
+    first, second = asyncio.run(farm.sshd()), asyncio.run(farm.sshd())
+    server.register("node-1", first)
+    assert server.send("node-1", "true").json()["status"] == "success"
+    server.register("node-1", second)
+    held = server.send("node-1", "true").json()
+    assert (held["status"], held["reason"]) == ("error", "CredentialRebindRequired")
+    assert "Connection from" not in second.log.read_text()
+    wait_for(lambda: "CredentialRebindRequired" in server.http.get("/api/v1/nodes/node-1").text)
+    assert server.http.post("/api/v1/nodes/node-1/trust", json={"credential": True}).status_code == 200
+    assert server.send("node-1", "true").json()["status"] == "success"
+    assert "Accepted" in second.log.read_text()
+    server.register("node-1", first)
+    assert server.send("node-1", "true").json()["reason"] == "CredentialRebindRequired"

@@ -93,6 +93,20 @@ def test_nothing_but_a_join_token_joins(live: Live, shown: str) -> None:
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
+def test_whoever_shows_a_bad_token_is_counted(live: Live) -> None:
+    """D-4: as those whom the door turns away."""
+    before = turned_away(live)
+    assert post(live, "/api/v1/join", {"id": "x"}, bearer("vjt_guess")).status_code == 401
+    assert turned_away(live) == before + 1
+
+
+def turned_away(live: Live) -> float:
+    lines = HTTP.get(f"{live.url}/metrics/prometheus", headers=ADMIN).text.splitlines()
+    return float(
+        next(line for line in lines if line.startswith('vendetta_auth_failures_total{code="401"}')).split()[1]
+    )
+
+
 def test_a_used_token_is_good_for_its_joiner_alone(live: Live) -> None:
     """E-5: the same request with the same key is answered again, with a token that counts."""
     token = bearer(made(live)["token"])
