@@ -5,8 +5,8 @@
 # the Dockerfile. --from-distribution makes that base from the packages of the Debian that runs here, with mmdebstrap:
 # no image registry is asked for anything. Needs buildah and root then.
 #
-# The same commit on the same base gives the same layers: every file is as old as the commit, and every package is
-# locked by its hash.
+# The same commit on the same base gives the same layers, made anew with BUILDAH_LAYERS=false: every file is as old as
+# the commit, and every package is locked by its hash.
 set -eu
 cd "$(dirname "$0")/.."
 [ $# -ge 1 ] || {
@@ -36,8 +36,12 @@ works "${engine:-none}" || {
     exit 1
 }
 
-if [ "$engine" = buildah ]; then # also where nothing may be mounted or namespaced: in a container, in CI
-    export STORAGE_DRIVER="${STORAGE_DRIVER:-vfs}" BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}"
+if [ "$engine" = buildah ]; then # also in a container, where little may be mounted and nothing namespaced
+    if [ -z "${STORAGE_DRIVER:-}" ]; then
+        STORAGE_DRIVER=vfs
+        ! buildah --storage-driver overlay info >/dev/null 2>&1 || STORAGE_DRIVER=overlay
+    fi
+    export STORAGE_DRIVER BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}" BUILDAH_LAYERS="${BUILDAH_LAYERS:-true}"
 fi
 
 base_of_distribution() { # the name of an image of this Debian's python3, made once

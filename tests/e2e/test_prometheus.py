@@ -69,6 +69,7 @@ def prometheus(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
     jobs: list[dict[str, Any]] = [
         {"job_name": "default", **token},
         {"job_name": "alias", "metrics_path": "/metrics/prometheus", **token},
+        {"job_name": "text", "params": {"format": ["prometheus"]}, **token},
         {"job_name": "stranger"},
     ]
     config = {
@@ -110,9 +111,9 @@ def value(prometheus: httpx2.Client, query: str, seconds: float = 30) -> float:
 
 
 def test_prometheus_scrapes_it_by_every_path_and_only_with_a_token(server: Server, prometheus: httpx2.Client) -> None:
-    """D-4: the default path with Prometheus' own Accept, the alias, and 401 without a token."""
+    """D-4: the default path with Prometheus' own Accept (OpenMetrics), as text, the alias; 401 without a token."""
     found = targets(prometheus)
-    assert (found["default"], found["alias"]) == (("up", ""), ("up", ""))
+    assert [found[job] for job in ("default", "text", "alias")] == [("up", "")] * 3
     assert found["stranger"][0] == "down"
     assert "401" in found["stranger"][1]
     assert value(prometheus, 'vendetta_commands{job="default", status="success"}') == 1

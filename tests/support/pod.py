@@ -20,7 +20,8 @@ from tests.support.nodes import find_program
 
 IMAGE = "localhost/vendetta:ci"
 USER = 10001
-_ENVIRONMENT = {**os.environ, "STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
+DRIVERS = ("overlay", "vfs")
+"""Where hack/build-image.sh may have put the image."""
 _START = """
 set -eu
 root=$1 user=$2; shift 2
@@ -39,47 +40,65 @@ exec /usr/sbin/chroot "$root" setpriv --reuid="$user" --regid="$user" --clear-gr
 """
 
 
-@contextmanager
-def image_root() -> Iterator[Path]:
-    """The root file system of the image. Without it the test is skipped; on CI, which builds it, it fails."""
-    if (problem := _missing()) is not None:
-        if os.environ.get("CI"):
-            pytest.fail(problem)
-        pytest.skip(problem)
-    container = _buildah("from", IMAGE)
-    try:
-        yield Path(_buildah("mount", container))
-    finally:
-        _buildah("rm", container)
+class Image:
+    """The image, in one of buildah's storages."""
+
+    def __init__(self, driver: str) -> None:
+        self._environment = {**os.environ, "STORAGE_DRIVER": driver}
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What it says of itself."""
+        config: dict[str, Any] = json.loads(self("inspect", "--type", "image", IMAGE))["Docker"]["config"]
+        return config
+
+    @contextmanager
+    def root(self) -> Iterator[Path]:
+        """Its root file system."""
+        container = self("from", IMAGE)
+        try:
+            yield Path(self("mount", container))
+        finally:
+            self("rm", container)
+
+    def __call__(self, *arguments: str) -> str:
+        """What buildah says to that."""
+        line = ["buildah", *arguments]
+        return subprocess.run(line, env=self._environment, capture_output=True, text=True, check=True).stdout.strip()
+
+    def exists(self) -> bool:
+        """Whether it was built."""
+        try:
+            self("inspect", "--type", "image", IMAGE)
+        except subprocess.CalledProcessError:
+            return False
+        return True
 
 
-def _missing() -> str | None:
-    if os.geteuid() != 0 or find_program("buildah") is None:
-        return "to run the image takes buildah, and root"
-    line = ["buildah", "inspect", "--type", "image", IMAGE]
-    done = subprocess.run(line, env=_ENVIRONMENT, capture_output=True, check=False)
-    return f"there is no image: hack/build-image.sh {IMAGE} --from-distribution" if done.returncode else None
-
-
-def _buildah(*arguments: str) -> str:
-    done = subprocess.run(["buildah", *arguments], env=_ENVIRONMENT, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-def image_config() -> Mapping[str, Any]:
-    """What the image says of itself."""
-    found = json.loads(_buildah("inspect", "--type", "image", IMAGE))
-    config: dict[str, Any] = found["Docker"]["config"]
-    return config
+def find_image() -> Image:
+    """The image that was built. Without it the test is skipped; on CI, which builds it, it fails."""
+    problem = "to run the image takes buildah, and root"
+    if os.geteuid() == 0 and find_program("buildah") is not None:
+        if found := next((image for image in map(Image, DRIVERS) if image.exists()), None):
+            return found
+        problem = f"there is no image: hack/build-image.sh {IMAGE} --from-distribution"
+    if os.environ.get("CI"):
+        pytest.fail(problem)
+    pytest.skip(problem)
 
 
 class Pod:
     """The only pod of the only Deployment. `secrets` has the Secrets that the chart does not make."""
 
     def __init__(
-        self, root: Path, folder: Path, objects: Manifests, secrets: Mapping[str, Mapping[str, str]]
+        self,
+        config: Mapping[str, Any],
+        root: Path,
+        folder: Path,
+        objects: Manifests,
+        secrets: Mapping[str, Mapping[str, str]],
     ) -> None:
-        self._root, self._folder, self._objects, self._secrets = root, folder, objects, secrets
+        self._config, self._root, self._folder, self._objects, self._secrets = config, root, folder, objects, secrets
         (deployment,) = [obj for (kind, _), obj in objects.items() if kind == "Deployment"]
         self._spec: dict[str, Any] = deployment["spec"]["template"]["spec"]
         (self._container,) = self._spec["containers"]
@@ -97,12 +116,11 @@ class Pod:
         """Start the container."""
         assert self._spec["securityContext"]["runAsUser"] == USER
         assert self._container["securityContext"]["readOnlyRootFilesystem"]
-        config = image_config()
         mounts: list[str] = []
         for mount in self._container["volumeMounts"]:
             access = "ro" if mount.get("readOnly") else "rw"
             mounts += [str(self.volumes[mount["name"]]), mount["mountPath"], access]
-        environment = dict(item.split("=", 1) for item in config["Env"])
+        environment = dict(item.split("=", 1) for item in self._config["Env"])
         environment |= {item["name"]: item["value"] for item in self._container["env"]}
         line = [
             "unshare",
@@ -116,7 +134,7 @@ class Pod:
             str(self._root),
             str(USER),
         ]
-        line += [*mounts, "--", *config["Entrypoint"], *self._container["args"]]
+        line += [*mounts, "--", *self._config["Entrypoint"], *self._container["args"]]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(line, env=environment, stdout=log, stderr=log)
 
