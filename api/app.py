@@ -5,7 +5,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import health, metrics, stream
+from api import agents, health, metrics, stream
 from api.auth import routes as auth_routes
 from api.context import Context
 from api.docs import documented
@@ -23,7 +23,7 @@ def build_app(context: Context) -> Starlette:
     Raises ValueError where `websocket.path` collides with another path (contract A-8).
     """
     app = Starlette(
-        routes=[*routes(paths(context)), *stream.websocket_routes(context)],
+        routes=[*routes(paths(context)), *stream.websocket_routes(context), *agents.websocket_routes(context)],
         exception_handlers={HTTPException: _refused, Exception: _failed},
     )
     app.router.redirect_slashes = False

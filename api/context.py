@@ -12,6 +12,7 @@ from controller.runtime.clock import Clock
 from controller.settings import Settings
 from controller.sources.told import SourceLog
 from controller.store.base import Store
+from transports.websocket.hub import Hub
 
 if TYPE_CHECKING:
     from api.stream import Broadcaster
@@ -35,4 +36,5 @@ class Context:
     version: str
     stopping: Stopping = field(default_factory=Stopping)
     traffic: Traffic = field(default_factory=Traffic)
+    hub: Hub = field(default_factory=Hub)
     source_log: SourceLog = field(default_factory=SourceLog)

@@ -120,6 +120,7 @@ async def _build(
             followers=followers,
             metrics=metrics,
             transports=installed,
+            hub=installed.hub,
             known_hosts=installed.known_hosts,
             local_ports=local_ports,
             failpoint=fail_here,
@@ -131,6 +132,7 @@ async def _build(
     )
     return Context(
         settings=settings,
+        hub=installed.hub,
         store=store,
         clock=clock,
         contacts=contacts,

@@ -45,6 +45,7 @@ from controller.sources.manifests import ManifestSource
 from controller.sources.told import SourceLog
 from controller.store.base import Store
 from transports.base import RunStatus, Transport
+from transports.websocket.hub import Hub
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,7 @@ class Parts:
     followers: Followers
     metrics: Metrics
     transports: Callable[[str], Transport]
+    hub: Hub
     known_hosts: KnownHosts
     local_ports: frozenset[int]
     failpoint: Failpoint
@@ -99,8 +101,11 @@ class Controllers:
             metrics=parts.metrics,
             max_retries=settings.registry.max_retries,
             connect_concurrency=settings.transports.connect_concurrency,
+            dialled_in=lambda node: parts.hub.dialled(node) is not None,
         )
         parts.followers.on_first = self._followed
+        parts.hub.on_change = self._agent_changed
+        parts.metrics.agents.set_function(lambda: len(parts.hub))
         self._dispatcher.on_link = self._link_changed
         self._dispatcher.on_end = self._run_ended
         self._dispatcher.on_mismatch = lambda uid, error: self._observations.of(uid).mismatch(error)
@@ -281,6 +286,12 @@ class Controllers:
         self._nodes.queue.add(node)
         self._wake_commands(node)
 
+    def _agent_changed(self, node: str, uid: str) -> None:
+        """The node's agent has dialled in, or is gone."""
+        self._dispatcher.retry(uid)
+        self._prober.soon(uid)
+        self._wake_commands(node)
+
     def _followed(self, name: str) -> None:
         command = self._parts.store.get("Command", name)
         if isinstance(command, Command) and not command.ended:
@@ -301,6 +312,7 @@ class Controllers:
         self._observations.forget(node.uid)
         self._parts.node_log.forget(node.uid)
         self._dispatcher.forget(node.uid)
+        self._parts.hub.forget(node.name, node.uid)
 
     # -- rounds of the small loops ---------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Secrets by reference: files in the credentials directory, read at delivery and never stored (contract E-8).
 
 `<dir>/<ref>` is either a file with a private key (`<ref>-cert.pub` beside it is its certificate), or a folder with
-files named as in Kubernetes' Secrets: `ssh-privatekey`, `ssh-certificate`, `passphrase`, `password`, `token`.
+files named as in Kubernetes' Secrets: `ssh-privatekey`, `ssh-certificate`, `passphrase`, `password`, `token`, and
+for TLS `tls.key`, `tls.crt` (a client certificate) and `ca.crt` (whom to trust).
 
 Values for commands' environments lie apart, in `<dir>/env/<ref>`: whoever may send commands may read those, and
 must not be able to read a key that opens a node.
@@ -27,11 +28,12 @@ class Credentials:
         path = self._path(ref)
         if path.is_dir():
             return Credential(
-                private_key=_optional(path / "ssh-privatekey", ref),
-                certificate=_optional(path / "ssh-certificate", ref),
+                private_key=_optional(path / "ssh-privatekey", ref) or _optional(path / "tls.key", ref),
+                certificate=_optional(path / "ssh-certificate", ref) or _optional(path / "tls.crt", ref),
                 passphrase=_line(path / "passphrase", ref),
                 password=_line(path / "password", ref),
                 token=_line(path / "token", ref),
+                authority=_optional(path / "ca.crt", ref),
             )
         if not path.is_file():
             raise AuthFailed(

@@ -12,7 +12,7 @@ just now, or why it said nothing. The rules, from the run protocol (docs/referen
 * What cannot be known is `unknown`, never success and never a second run.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -57,6 +57,8 @@ class Answer:
     exit_code: int | None = None
     signal: int | None = None
     kill_confirmed: bool = True
+    presumed: bool = False
+    """The node says so without having kept the run protocol."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,8 @@ def _before_sending(known: Known, seen: Seen, now: datetime) -> Step:
 
 def _answered(known: Known, seen: Answer, now: datetime) -> Step:
     match seen.state:
+        case RunState.DONE if seen.presumed:
+            return replace(_finished(seen), certainty="presumed")
         case RunState.DONE:
             return _finished(seen)
         case RunState.TOMBSTONE if not known.cancel:

@@ -18,9 +18,10 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from tenacity.wait import wait_exponential_jitter
 
 from controller import bindings, hostkeys
-from controller.endpoints import Endpoints
+from controller.endpoints import DIALLED_IN, Endpoints
 from controller.metrics import Metrics
-from controller.resources.node import Node, TransportSpec, transports_of
+from controller.resources.command import Delivery
+from controller.resources.node import Node, TransportSpec, names_transport, transports_of
 from controller.runtime.backoff import pause
 from controller.runtime.clock import Clock
 from controller.store.base import Store
@@ -97,6 +98,7 @@ class Dispatcher:
         metrics: Metrics,
         max_retries: int,
         connect_concurrency: int,
+        dialled_in: Callable[[str], bool],
     ) -> None:
         self._store = store
         self._endpoints = endpoints
@@ -104,6 +106,7 @@ class Dispatcher:
         self._clock = clock
         self._metrics = metrics
         self._max_retries = max_retries
+        self._dialled_in = dialled_in
         self._slots = asyncio.Semaphore(connect_concurrency)
         self._slots_again = asyncio.Semaphore(connect_concurrency)
         self._links: dict[str, Link] = {}
@@ -154,10 +157,18 @@ class Dispatcher:
             raise Unreachable(f"the way to node {node.name} has just changed")
         return link.way
 
-    def place_of(self, node: Node) -> str:
-        """Where the node's session leads: address, port, host key and files. A changed one may be another machine."""
+    def is_elsewhere(self, node: Node, delivery: Delivery) -> bool:
+        """Whether the node's session leads to another place than the one where something was delivered.
+
+        Over another transport the address and the host key are others, too: then the id of the node's files decides.
+        """
         link = self._links.get(node.uid)
-        return link.way.place if link is not None and link.way is not None else ""
+        if not delivery.place or link is None or link.way is None:
+            return bool(delivery.place)
+        if delivery.transport == link.way.transport:
+            return delivery.place != link.way.place
+        files = link.way.place.rpartition(" ")[2]
+        return not files or files != delivery.place.rpartition(" ")[2]
 
     def retry_in(self, node: Node) -> float:
         """Seconds until a connection may be tried again."""
@@ -174,6 +185,12 @@ class Dispatcher:
         for link in refused:
             link.retry_at = 0.0
         return [link.uid for link in refused]
+
+    def retry(self, node_uid: str) -> None:
+        """There may be a way to that node now: do not wait to try it."""
+        link = self._links.get(node_uid)
+        if link is not None:
+            link.retry_at = 0.0
 
     def forget(self, node_uid: str) -> None:
         """Close the way to a node that is gone, in the background."""
@@ -227,7 +244,7 @@ class Dispatcher:
     async def _try_each(self, link: Link, node: Node, connect_timeout: int | None) -> None:
         first: TransportError | None = None
         began = self._clock.now()
-        for spec in transports_of(node):
+        for spec in self._ways(node):
             try:
                 place, session = await self._connect(link, node, spec, connect_timeout)
             except TransportError as error:
@@ -239,6 +256,19 @@ class Dispatcher:
             self._opened(link, way, session)
             return
         raise first or EndpointInvalid(f"node {node.name} names no transport")
+
+    def _ways(self, node: Node) -> tuple[TransportSpec, ...]:
+        """How to try to reach the node, in this order (contract B-2).
+
+        One that says nothing of it and cannot be dialled may dial in yet, or report by itself: it is waited for.
+        """
+        default = transports_of(node)
+        if names_transport(node):
+            return default
+        if self._dialled_in(node.name):
+            return (TransportSpec(type=DIALLED_IN), *default)
+        dialled = [spec for spec in default if self._endpoints.is_complete(node, spec)]
+        return tuple(dialled) or (TransportSpec(type=DIALLED_IN),)
 
     async def _connect(
         self, link: Link, node: Node, spec: TransportSpec, connect_timeout: int | None

@@ -14,6 +14,8 @@ from transports.base import AddressPolicy, Endpoint, HostKeyPolicy
 from transports.errors import EndpointInvalid
 
 JUMP_LIMIT = 5
+DIALLED_IN = "websocket"
+"""The transport that needs no address: the node's agent has come to us."""
 
 KnownHosts = Callable[[str, int], tuple[str, ...]]
 """Keys that a known_hosts file holds for an address and port."""
@@ -40,16 +42,21 @@ class Endpoints:
         """
         return self._resolve(node, spec, connect_timeout, depth=0)
 
+    def is_complete(self, node: Node, spec: TransportSpec) -> bool:
+        """Whether there is an address, and a credential where the transport delivers nothing without one."""
+        credential = spec.credential_ref or self._default_credential(spec.type)
+        return bool(spec.address or node.spec.address) and (spec.type != "http" or credential is not None)
+
     def secret(self, ref: str) -> str:
         """A value by reference, for a command's environment."""
         return self._credentials.secret(ref)
 
     def _resolve(self, node: Node, spec: TransportSpec, connect_timeout: int | None, *, depth: int) -> Endpoint:
         address, port = address_of(node, spec)
-        if not address:
+        if not address and spec.type != DIALLED_IN:
             raise EndpointInvalid(f"node {node.name} has no address: set spec.address")
         ssh = self._settings.ssh
-        credential = spec.credential_ref or ssh.default_credential
+        credential = spec.credential_ref or self._default_credential(spec.type)
         endpoint = Endpoint(
             node=node.name,
             address=address,
@@ -61,6 +68,7 @@ class Endpoints:
             host_keys=self._host_keys(spec, address, port),
             jump=self._jump(node, spec, depth),
             connect_timeout=(spec.connect_timeout or connect_timeout or 10 * SECOND) / SECOND,
+            tls=spec.tls,
             insecure=spec.insecure,
             base_dir=ssh.base_dir,
             policy=self._policy,
@@ -71,6 +79,12 @@ class Endpoints:
         """The node with what was bound since it was read."""
         found = self._store.get("Node", node.name)
         return found if isinstance(found, Node) and found.uid == node.uid else node
+
+    def _default_credential(self, transport: str) -> str | None:
+        """A key for ssh is shown to nothing but sshd, and an agent's token to nothing but an agent."""
+        if transport == "http":
+            return self._settings.http.default_credential
+        return self._settings.ssh.default_credential if transport == "ssh" else None
 
     def _host_keys(self, spec: TransportSpec, address: str, port: int) -> tuple[str, ...]:
         """A pin that somebody accepted counts beside the manifest; both beside the known_hosts file."""

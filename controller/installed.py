@@ -1,10 +1,13 @@
 """The transports of this server: each built once, when the first node asks for it, with its settings."""
 
+from typing import Any
+
 from controller.duration import SECOND
 from controller.settings import TransportSettings
 from transports import registry
 from transports.base import Transport
 from transports.ssh.known_hosts import KnownHosts
+from transports.websocket.hub import Hub
 
 
 class Installed:
@@ -13,6 +16,7 @@ class Installed:
     def __init__(self, settings: TransportSettings) -> None:
         self._settings = settings
         self._built: dict[str, Transport] = {}
+        self.hub = Hub()
         self.known_hosts = KnownHosts(settings.known_hosts)
 
     def __call__(self, name: str) -> Transport:
@@ -23,10 +27,13 @@ class Installed:
 
     async def aclose(self) -> None:
         """Release what the transports hold."""
+        await self.hub.aclose()
         for transport in self._built.values():
             await transport.aclose()
 
-    def _options(self, name: str) -> dict[str, float | int]:
+    def _options(self, name: str) -> dict[str, Any]:
+        if name == "websocket":
+            return {"hub": self.hub}
         if name != "ssh":
             return {}
         ssh = self._settings.ssh

@@ -46,6 +46,7 @@ class Metrics:
             registry=r,
         )
         self.sessions = Gauge("vendetta_sessions", "Connections to nodes that are open.", registry=r)
+        self.agents = Gauge("vendetta_agents", "Agents that have dialled in.", registry=r)
         self.probes = Counter("vendetta_probes", "Probes of nodes.", ["result"], registry=r)
         self.host_key_changes = Counter(
             "vendetta_host_key_mismatches", "Nodes that presented a key that is not trusted.", registry=r

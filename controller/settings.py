@@ -152,6 +152,13 @@ class SSHSettings(Section):
     """Channels opened at once on one connection."""
 
 
+class HTTPSettings(Section):
+    """Defaults of the http transport."""
+
+    default_credential: Text | None = None
+    """Credential (a token, or a client certificate) where the node names none."""
+
+
 class TransportSettings(Section):
     """How nodes are reached."""
 
@@ -165,6 +172,8 @@ class TransportSettings(Section):
     """Connections set up at the same time, and as many again to nodes that failed before."""
     ssh: SSHSettings = SSHSettings()
     """Defaults of the ssh transport."""
+    http: HTTPSettings = HTTPSettings()
+    """Defaults of the http transport."""
 
 
 class ControllerSettings(Section):

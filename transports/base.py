@@ -37,7 +37,7 @@ class HostKeyPolicy(StrEnum):
 class Credential:
     """Secrets that open a node, read from the credentials directory at delivery and never stored.
 
-    `private_key` and `certificate` are in OpenSSH's or PEM's own text form.
+    `private_key` and `certificate` are in OpenSSH's or PEM's own text form; `authority` (PEM) is trusted for TLS.
     """
 
     private_key: bytes | None = field(default=None, repr=False)
@@ -45,6 +45,7 @@ class Credential:
     passphrase: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
+    authority: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,8 @@ class Endpoint:
     """Where a node is and how to get in. Everything is resolved: a transport looks nothing up.
 
     `host_keys` are trusted OpenSSH public key lines (`ssh-ed25519 AAAA…`). `base_dir` is the folder on
-    the node for the run protocol, relative to the login's home unless absolute. Times are seconds.
+    the node for the run protocol, relative to the login's home unless absolute. Times are seconds. `tls` None: as the
+    transport sees fit.
 
     `bound_host_key` is the only host key that may see the credential, whatever else is trusted: another one is
     refused with `CredentialRebindRequired` before anything of it is sent.
@@ -77,6 +79,7 @@ class Endpoint:
     host_keys: tuple[str, ...] = ()
     jump: "Endpoint | None" = None
     connect_timeout: float = 10.0
+    tls: bool | None = None
     insecure: bool = False
     base_dir: str = ".vendetta"
     policy: AddressPolicy = field(default_factory=AddressPolicy)
@@ -154,8 +157,8 @@ class RunStatus:
     128 + signal, and `signal` is set then. None with DONE only for a run that was cancelled before it began.
     `duration` is nanoseconds from start to exit, by the node's own monotonic clock. `stray`: a process that
     outlived the command still holds its output open. `kill_confirmed` is False when a stopped run's
-    processes could not be seen to be gone. `inline` is the whole (stdout, stderr) when the node sent it
-    along with the answer.
+    processes could not be seen to be gone. `presumed`: the node says so without having kept the run protocol.
+    `inline` is the whole (stdout, stderr) when the node sent it along with the answer.
     """
 
     run: RunId
@@ -169,6 +172,7 @@ class RunStatus:
     stderr: StreamState = StreamState()
     stray: bool = False
     kill_confirmed: bool = True
+    presumed: bool = False
     inline: tuple[bytes, bytes] | None = field(default=None, repr=False)
 
 

@@ -8,6 +8,7 @@
     │   ├── AuthFailed         no credential was accepted, or it could not be used
     │   ├── HostKeyMismatch    the key presented is not one that is trusted
     │   ├── CredentialRebindRequired  the credential was used for this node at another place
+    │   ├── CertificateInvalid the certificate presented does not verify
     │   ├── UnsupportedShell   the login gives no POSIX shell
     │   ├── AddressDenied      the address policy forbids it
     │   └── EndpointInvalid    the endpoint makes no sense for this transport
@@ -92,6 +93,12 @@ class CredentialRebindRequired(Refused):
         self.node, self.credential, self.place, self.presented = node, credential, place, presented
 
 
+class CertificateInvalid(Refused):
+    """The node's TLS certificate does not verify against what is trusted, or is another host's."""
+
+    reason = "CertificateInvalid"
+
+
 class UnsupportedShell(Refused):
     """The login's shell runs no commands (nologin, false, a menu), or the node lacks a needed tool."""
 
@@ -126,6 +133,11 @@ class NodeStorageFull(StartRefused):
     """The node has no room for the run's files."""
 
     reason = "NodeStorageFull"
+
+
+def described(exc: BaseException) -> str:
+    """What went wrong, in words: its own, or its name where it says nothing."""
+    return str(exc) or type(exc).__name__
 
 
 def fingerprint_of(key: str) -> str:

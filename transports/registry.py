@@ -8,7 +8,11 @@ from transports.errors import EndpointInvalid
 
 GROUP = "vendetta.transports"
 
-_BUILT_IN = {"ssh": "transports.ssh.transport:SSHTransport"}
+_BUILT_IN = {
+    "http": "transports.http.transport:HTTPTransport",
+    "ssh": "transports.ssh.transport:SSHTransport",
+    "websocket": "transports.websocket.transport:WebSocketTransport",
+}
 """What this package brings along, so that it works from a checkout that was never installed."""
 
 

@@ -12,6 +12,7 @@ import typer
 from typer.main import get_command
 
 from api.cli import (
+    verbs_agent,
     verbs_apply,
     verbs_coordination,
     verbs_edit,
@@ -83,6 +84,7 @@ for module in (
     verbs_token,
     verbs_kubeconfig,
     verbs_coordination,
+    verbs_agent,
 ):
     module.register(app)
 make_plain(app)
@@ -90,7 +92,10 @@ make_plain(app)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
-    before, tail = split_tail(sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == [verbs_agent.NAME]:
+        verbs_agent.hand_over(given[1:])
+    before, tail = split_tail(given)
     invocation = Invocation(tail=tail)
     words = hoisted(before)
     try:

@@ -15,7 +15,7 @@ from controller.admission.caller import Caller
 from controller.admission.errors import Denied, Invalid, NotReportable, Problem, Refused
 from controller.outcome import ended
 from controller.resources.command import INLINE_HEAD, INLINE_TAIL, Certainty, Command, CommandPhase, CommandStatus
-from controller.resources.node import Node, transports_of
+from controller.resources.node import Node, names_transport, transports_of
 from controller.timeline import Phase, marked
 
 REPORTED: Final[dict[str, tuple[CommandPhase, str]]] = {
@@ -94,8 +94,7 @@ def _corrected(known: CommandStatus, result: CommandStatus) -> CommandStatus:
 
 def reports_by_itself(node: Node) -> bool:
     """Whether the node was registered without a transport of ours, so that an agent there must do the work."""
-    named = node.spec.transport is not None or bool(node.spec.transports)
-    return not named and transports_of(node)[0].type == "http"
+    return not names_transport(node) and transports_of(node)[0].type == "http"
 
 
 def _check_ids(command: Command, report: Report) -> None:

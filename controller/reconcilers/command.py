@@ -115,7 +115,7 @@ class CommandReconciler:
             cancel=command.spec.cancel,
             admitted=admitted,
             held_by=held_by,
-            moved=delivery is not None and delivery.place not in {"", self._dispatcher.place_of(node)},
+            moved=delivery is not None and self._dispatcher.is_elsewhere(node, delivery),
         )
 
     def _admission(self, command: Command, node: Node) -> tuple[bool, str]:
@@ -370,4 +370,5 @@ def _answer(status: RunStatus) -> Seen:
         exit_code=status.exit_code,
         signal=status.signal,
         kill_confirmed=status.kill_confirmed,
+        presumed=status.presumed,
     )

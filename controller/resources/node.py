@@ -50,6 +50,8 @@ class TransportSpec(Model):
     """Another node to go through."""
     connect_timeout: Nanoseconds | None = None
     """The limit for connecting and logging in; default 10s."""
+    tls: bool | None = None
+    """Whether the http transport speaks TLS: by default it does, except to loopback addresses."""
     insecure: bool = False
     """Permit an http transport without verified TLS off loopback."""
 
@@ -198,6 +200,11 @@ class Node(Resource):
     """What somebody wants to be true."""
     status: NodeStatus = Field(default_factory=NodeStatus)
     """What is observed."""
+
+
+def names_transport(node: Node) -> bool:
+    """Whether the node says itself how it is reached."""
+    return node.spec.transport is not None or bool(node.spec.transports)
 
 
 def transports_of(node: Node) -> tuple[TransportSpec, ...]:

@@ -25,6 +25,7 @@ from controller.store.open import open_store
 from tests.support.virtualtime import VirtualClock
 from transports.base import Transport
 from transports.fake import FakeNode, FakeTransport
+from transports.websocket.hub import Hub
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class World:
                 source_log=SourceLog(),
                 followers=self.followers,
                 metrics=self.metrics,
+                hub=Hub(),
                 transports=self._transport,
                 known_hosts=lambda address, port: (),
                 local_ports=frozenset(),

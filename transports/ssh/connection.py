@@ -11,10 +11,10 @@ from typing import Any
 import asyncssh
 from asyncssh.auth import KbdIntPrompts, KbdIntResponse
 
+from transports.addresses import dial, resolve
 from transports.base import Credential, Endpoint, HostKeyPolicy
 from transports.errors import AuthFailed, EndpointInvalid, TransportError, Unreachable
 from transports.ssh import algorithms
-from transports.ssh.addresses import dial, resolve
 from transports.ssh.credentials import Identities, Identity
 from transports.ssh.hostkeys import HostKeys, host_keys_of, public_line
 from transports.ssh.quickack import QuickAcks

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transports.addresses import denial, dial, is_local, resolve
 from transports.base import AddressPolicy
 from transports.errors import AddressDenied, EndpointInvalid, Unreachable
-from transports.ssh.addresses import denial, dial, is_local, resolve
 
 METADATA = AddressPolicy(
     deny_networks=tuple(map(ip_network, ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "0.0.0.0/8", "::/128"))),

@@ -1,0 +1,98 @@
+"""How an agent makes itself known to the server: by a join token once, and by a registration at each start."""
+
+import json
+import logging
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from transports.agent.options import is_loopback
+from transports.agent.state import State, StateFile
+
+log = logging.getLogger(__name__)
+
+TIMEOUT: Final = 15.0
+
+
+class EnrolError(Exception):
+    """The server did not take this agent; the message says why and what to do. `lasting`: it will not by itself."""
+
+    def __init__(self, message: str, *, lasting: bool) -> None:
+        super().__init__(message)
+        self.lasting = lasting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """Where the server is, e.g. `https://vendetta.example:3001`. `tls` for its https and wss."""
+
+    url: str
+    tls: ssl.SSLContext | None = None
+
+    @classmethod
+    def at(cls, url: str, *, authority: str | None, insecure: bool) -> "Server":
+        """Checks the URL. Raises ValueError, also for plain HTTP off loopback: the token would be anybody's."""
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"{url!r} is no server: write http(s)://host:port")
+        if parts.scheme == "http" and not insecure and not is_loopback(parts.hostname):
+            raise ValueError(
+                f"{url} would carry this node's token and commands over plain HTTP: use https, or --insecure on a "
+                "network that you trust"
+            )
+        tls = ssl.create_default_context(cafile=authority) if parts.scheme == "https" else None
+        return cls(url=url.rstrip("/"), tls=tls)
+
+    def websocket(self, node_id: str) -> str:
+        """Where that node's agent dials in."""
+        return f"ws{self.url.removeprefix('http')}/api/v1/nodes/{node_id}/connect"
+
+    def post(self, path: str, body: Mapping[str, Any], token: str) -> Any:
+        """POST, and what was answered. Raises EnrolError."""
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode(), headers, method="POST")  # noqa: S310 - its scheme was checked
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.tls), _NoRedirects()
+        )
+        try:
+            with opener.open(request, timeout=TIMEOUT) as response:
+                return json.loads(response.read(1 << 20) or b"{}")
+        except urllib.error.HTTPError as error:
+            raise EnrolError(
+                _refusal(error), lasting=400 <= error.code < 500 and error.code not in {408, 429}
+            ) from None
+        except (OSError, ValueError) as error:
+            raise EnrolError(f"cannot reach {self.url}: {getattr(error, 'reason', error)}", lasting=False) from None
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect would take the token elsewhere."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """None: not followed."""
+
+
+def enrol(server: Server, state: State, file: StateFile, *, token: str, join: str, facts: Mapping[str, Any]) -> State:
+    """Join if there is a join token and nothing that admits yet; else register again. Returns the new state."""
+    body = {"id": state.id, **facts}
+    own = token or (state.token if state.server == server.url else "")
+    if join and not own:
+        answer = server.post("/api/v1/join", {**body, "key": state.key}, join)
+        joined = replace(state, token=str(answer["token"]), server=server.url)
+        file.write(joined)
+        log.info("joined %s as node %s", server.url, state.id)
+        return joined
+    server.post("/api/v1/nodes", body, own)
+    return replace(state, token=own, server=server.url)
+
+
+def _refusal(error: urllib.error.HTTPError) -> str:
+    try:
+        said = json.loads(error.read(1 << 16))["error"]["message"]
+    except (ValueError, KeyError, TypeError, OSError):
+        said = error.reason
+    return f"the server answered {error.code}: {said}"
