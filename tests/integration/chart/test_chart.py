@@ -1,8 +1,6 @@
 """The chart and the server agree: what is rendered, the server takes; what is mistyped, helm refuses."""
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import yaml
 
 from controller.config import load
 from controller.manifests.parsing import parse
-from tests.support.helm import CHART, ROOT, Manifests, refused, rendered
+from tests.support.helm import CHART, Manifests, refused, rendered
 
 CASES = sorted((CHART / "ci").glob("*-values.yaml"))
 FIXED: dict[str, Callable[[Any], Any]] = {
@@ -117,11 +115,3 @@ def test_a_new_configuration_replaces_the_pod_and_new_nodes_do_not() -> None:
         for values in ((), ("--set", "nodes.a.spec.address=x"), ("--set", "config.logging.level=debug"))
     ]
     assert pods[0] == pods[1] != pods[2]
-
-
-@pytest.mark.parametrize("script", ["update-chart.py", "update-dashboards.py"])
-def test_what_is_written_from_elsewhere_is_up_to_date(script: str) -> None:
-    """A new key of the configuration is one of the chart's values, too."""
-    line = [sys.executable, str(ROOT / "hack" / script), "--check"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
