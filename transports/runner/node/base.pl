@@ -9,10 +9,11 @@ use POSIX ();
 
 my ($hello, $boot, $dir, $file, $sh, $umask);    # from the shell that came before, see hand_over
 my ($me, $started, $null);    # this process's pid and start time; /dev/null
-my %was;                      # signals as the login had them
+my @ignored;                  # signals that the login ignores, so the commands do, too
 my %ours;                     # by "run.delivery": every run of this runner that is not over
 my %children;                 # by pid: whom to call with its status
 my $child_ended = 0;          # at least one probably did
+my @closing;                  # runs whose output has just ended: so did their commands, or they soon will
 my %on_read;                  # by descriptor: whom to call, with what
 my ($reads, $due) = ('', 0);  # descriptors to select; when to tick next
 my ($precise, $ahead) = (0, 0);
@@ -27,8 +28,13 @@ sub sip {
 # slurp PATH: all of a file
 sub slurp {
     sysopen(my $from, $_[0], O_RDONLY) or return undef;
+    return drink($from);
+}
+
+# drink HANDLE: what is left to read of a file
+sub drink {
     my ($text, $n) = ('');
-    1 while ($n = sysread($from, $text, 65536, length $text)) and $n == 65536;
+    1 while ($n = sysread($_[0], $text, 65536, length $text)) and $n == 65536;
     return defined $n ? $text : undef;
 }
 
@@ -88,9 +94,9 @@ sub by { $due = $_[0] if $_[0] < $due }
 # A process may be called "a) b": only what follows the last ") " counts.
 sub peek {
     my $text = sip("/proc/$_[0]/stat");
-    return unless defined $text and $text =~ /^(\d+) .*\) (.*)/s;
-    my ($pid, @stat) = ($1, split ' ', $2);
-    return ($pid, @stat[0, 2, 3, 19]);
+    my $at = defined $text ? rindex $text, ') ' : return;
+    my @stat = split ' ', substr($text, $at + 2), 21;
+    return (substr($text, 0, index $text, ' '), @stat[0, 2, 3, 19]);
 }
 
 # alive PID START: that very process runs. Not a zombie, not another one with its number.

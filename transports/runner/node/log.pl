@@ -16,8 +16,13 @@ sub reply {
 sub note {
     my ($run, $text) = @_;
     sysopen(my $log, "$dir/$run.l", O_WRONLY | O_APPEND | O_CREAT) or return 0;
-    my $n = syswrite($log, "\n$text .\n");
-    return defined $n && $n == length($text) + 4;
+    return add($log, $text);
+}
+
+# add HANDLE TEXT: the same to a log that is open
+sub add {
+    my $n = syswrite($_[0], "\n$_[1] .\n");
+    return defined $n && $n == length($_[1]) + 4;
 }
 
 # look RUN: its log taken apart; undefined when it cannot be told. Absent: `first` is empty.

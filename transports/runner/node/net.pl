@@ -15,9 +15,15 @@ sub summon {
     my $pid = shell($from, $null, 1, 'reap') or return 0;
     $reaper = $pid;
     $to_reaper = $to;
-    $children{$pid} = sub { $reaper = 0; by(now()) };
+    $children{$pid} = [\&bereft];
     $watched = 0;
     return new_journal() && alert("p\ni $hello.$generation\n") && (not %ours or watch_me());
+}
+
+# bereft: the reaper is gone. There will be another one.
+sub bereft {
+    $reaper = 0;
+    by(now());
 }
 
 # watch_me: said when there are runs, and taken back when there were none for a while

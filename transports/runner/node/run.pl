@@ -8,14 +8,20 @@ my ($births, $born);    # a pipe: commands that have claimed, and whose claim is
 
 sub verb_start {
     my ($seq, $run, $nonce, $digest, $timeout, $grace, $cap, $flags, $nc, $ni, $c, $i) = @_;
-    my $log = look($run) or return sorry($seq, $!);
-    return attach($seq, $log, $digest) if $log->{first};
     my $r = {
         seq => $seq, run => $run, nonce => $nonce, digest => $digest, flags => $flags, own => "$dir/$run.$nonce",
         timeout => $timeout, grace => $grace, cap => $cap, input => $ni, stop => '', phase => 0, nap => 0.2, seen => 0,
     };
-    return if journal($run) and watch_me() and stage($r, $nc, $c, $i) and launch($r);
+    return if vacant($r) and journal($run) and watch_me() and stage($r, $nc, $c, $i) and launch($r);
     refuse($r, $!);
+}
+
+# vacant: the log is open from here to the end, C's claim included; and nobody has claimed the run yet, as it seems.
+sub vacant {
+    my ($r) = @_;
+    sysopen($r->{log}, "$dir/$r->{run}.l", O_RDWR | O_APPEND | O_CREAT) or return 0;
+    my $text = drink($r->{log});
+    return defined $text && ($text eq '' || parse($r->{run}, $text)->{first} eq '');
 }
 
 # stage: script and input are in place. Those that came on a channel of their own are counted once more.
@@ -38,13 +44,14 @@ sub undo {
 sub launch {
     my ($r) = @_;
     pipe(my $out, my $to_out) && pipe(my $err, my $to_err) or return 0;
-    $r->{inodes} = join ' ', map { (stat $_)[1] } $out, $err;
     $r->{t0} = now();
+    $r->{claim} = join ' ', '', $me, $started, int $r->{t0}, @$r{qw(timeout grace)}, 'p', $r->{cap},
+        map({ (stat $_)[1] } $out, $err), '.';
     my $pid = fork;
     return 0 unless defined $pid;
     become($r, $to_out, $to_err) if $pid == 0;
     $r->{pid} = $pid;
-    $children{$pid} = sub { buried($r, $_[0]) };
+    $children{$pid} = [\&buried, $r];
     $ours{"$r->{run}.$r->{nonce}"} = $r;
     $r->{out} = stream($r, $out, 'o');
     $r->{err} = stream($r, $err, 'e');
@@ -57,7 +64,7 @@ sub launch {
 sub become {
     my ($r, $out, $err) = @_;
     eval {
-        @SIG{keys %was} = values %was;
+        $SIG{$_} = 'IGNORE' for @ignored;
         POSIX::setsid();
         my $in = $null;
         if ($r->{input}) { undef $in; sysopen($in, "$r->{own}.i", O_RDONLY) or POSIX::_exit($!) }
@@ -83,22 +90,19 @@ sub both_ways {
 sub claim {
     my ($r) = @_;
     my ($pid, undef, undef, undef, $start) = peek('self');
-    my $line = join ' ', 'c', @$r{qw(nonce digest)}, $boot, $pid, $start, $me, $started, int $r->{t0},
-        @$r{qw(timeout grace)}, 'p', @$r{qw(cap inodes)}, '.';
-    sysopen(my $log, "$dir/$r->{run}.l", O_RDWR | O_APPEND | O_CREAT) or POSIX::_exit($!);
-    my $n = syswrite($log, "\n$line\n");
-    POSIX::_exit(defined $n ? POSIX::ENOSPC() : $!) unless defined $n and $n == length($line) + 2;
-    my ($text, $m) = ('');
-    sysseek($log, 0, 0);
-    1 while $m = sysread($log, $text, 65536, length $text);
-    POSIX::_exit(0) unless parse($r->{run}, $text)->{nonce} eq $r->{nonce};
+    my $line = "\nc $r->{nonce} $r->{digest} $boot $pid $start$r->{claim}\n";
+    my $n = syswrite($r->{log}, $line);
+    POSIX::_exit(defined $n ? POSIX::ENOSPC() : $!) unless defined $n and $n == length $line;
+    sysseek($r->{log}, 0, 0);
+    my $text = drink($r->{log});
+    POSIX::_exit(0) unless $text eq $line or parse($r->{run}, $text)->{nonce} eq $r->{nonce};
 }
 
 # --- output
 
 sub stream {
     my ($r, $from, $suffix) = @_;
-    my $s = { run => $r, from => $from, path => "$r->{own}.$suffix", room => $r->{cap}, kept => 0, head => '', tail => '', cut => 0 };
+    my $s = { run => $r, from => $from, suffix => $suffix, room => $r->{cap}, kept => 0, head => '', tail => '', cut => 0 };
     watch($from, \&pump, $s);
     return $s;
 }
@@ -109,8 +113,9 @@ sub pump {
     return keep($s, $data) if $n;
     return if not defined $n and $! == POSIX::EINTR();
     unwatch(delete $s->{from});
-    $child_ended = 1 unless $s->{run}{out}{from} or $s->{run}{err}{from};
-    attend($s->{run});
+    my $r = $s->{run};
+    return attend($r) if defined $r->{code};
+    push @closing, $r unless $r->{out}{from} or $r->{err}{from};
 }
 
 # drain: C has ended, somebody else still holds its output. What C wrote is in the pipe, which holds no more than this.
@@ -150,7 +155,7 @@ sub trim {
 
 sub store_output {
     my ($s, $text) = @_;
-    $s->{to} or sysopen($s->{to}, $s->{path}, O_WRONLY | O_APPEND | O_CREAT) or undef $s->{to};
+    $s->{to} or sysopen($s->{to}, "$s->{run}{own}.$s->{suffix}", O_WRONLY | O_APPEND | O_CREAT) or undef $s->{to};
     my $n = $s->{to} ? pour($s->{to}, $text) : 0;
     $s->{kept} += $n;
     $s->{head} .= substr($text, 0, $n) if $s->{kept} <= $PLAIN;
@@ -173,7 +178,9 @@ sub buried {
 # judge: after C's end. False as long as the log cannot be read.
 sub judge {
     my ($r) = @_;
-    my $log = look($r->{run}) or return 0;
+    sysseek($r->{log}, 0, 0);
+    my $text = drink($r->{log});
+    my $log = defined $text ? parse($r->{run}, $text) : return 0;
     return 0 * refuse($r, $r->{status} & 127 ? 0 : $r->{status} >> 8) if $log->{nonce} ne $r->{nonce};
     $r->{judged} = 1;
     @$r{qw(stop start)} = @$log{qw(stop start)};
@@ -193,7 +200,7 @@ sub finish {
     my $took = $r->{t1} - $r->{t0};
     my $end = join ' ', $r->{code}, $precise ? sprintf('%.3f', $took) : int $took, $r->{stop} || 'none',
         map({ ($_->{kept}, $_->{cut}) } @$r{qw(out err)}), $stray, $r->{unsure} || 0;
-    say_end($r->{run}, $end) or $unsaid{$r->{run}} = $end;
+    add($r->{log}, "e $end") or say_end($r->{run}, $end) or $unsaid{$r->{run}} = $end;
     answer_done($r->{seq}, 'end', { run => $r->{run}, nonce => $r->{nonce}, end => $end });
     truncate "$r->{own}.c", 0;
     truncate "$r->{own}.i", 0 if $r->{input};

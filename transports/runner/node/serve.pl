@@ -4,6 +4,7 @@
 
 my ($open, $request, $poked) = (1, '', 0);
 my $LIMIT = 256;    # answers that wait for the channel, until no more requests are read
+my $own = $$;       # not in a child
 
 sub verb_cancel {
     my ($seq, $run) = @_;
@@ -88,11 +89,13 @@ sub acknowledge {
 }
 
 sub bury {
+    my @due = splice @closing;
     $child_ended = 0;
     while ((my $pid = waitpid(-1, POSIX::WNOHANG())) > 0) {
-        my ($call, $status) = (delete $children{$pid}, $?);
-        $call->($status) if $call;
+        my ($call, $argument) = @{ delete $children{$pid} || [] };
+        $call->($argument, $?) if $call;
     }
+    for my $r (@due) { again($r, now()) unless defined $r->{code} }
 }
 
 # tick: everything that depends on the time
@@ -125,7 +128,7 @@ sub turn {
             $ready->[0]($ready->[1]) if ($on_read{$ready->[2]} || 0) == $ready;
         }
     }
-    bury() if $child_ended;
+    bury() if $child_ended or @closing;
     tick() if $poked or now() >= $due;
 }
 
@@ -152,10 +155,17 @@ sub serve {
 }
 
 sub set_signals {
+    my %call = (CHLD => sub { $child_ended = 1 }, USR1 => sub { $poked = 1 });
     for (qw(HUP INT QUIT TERM PIPE USR1 CHLD)) {
-        $was{$_} = $SIG{$_} || 'DEFAULT';
-        $SIG{$_} = 'IGNORE';
+        push @ignored, $_ if ($SIG{$_} || '') eq 'IGNORE';
+        $SIG{$_} = $call{$_} || \&shrug;
     }
-    $SIG{CHLD} = sub { $child_ended = 1 };
-    $SIG{USR1} = sub { $poked = 1 };
+}
+
+# shrug: this process does not care, and whatever it becomes by exec does again. Just before that it does already.
+sub shrug {
+    my ($name) = @_;
+    return if $$ == $own;
+    $SIG{$name} = 'DEFAULT';
+    kill $name, $$;
 }
