@@ -42,6 +42,16 @@ peek() {
     v_state=$1 v_group=$3 v_session=$4 v_start=${20}
 }
 
+# number: v_pid = this process's, also in a subshell. The lines before it are short; /proc/self/stat is a long one,
+# and shells read byte by byte.
+number() {
+    v_pid=''
+    while read -r v_x v_y; do
+        case $v_x in Tgid:) v_pid=$v_y && return ;; esac
+    done </proc/self/status
+    return 1
+}
+
 # alive PID START: that very process runs. Not a zombie, not another one with its number.
 alive() {
     peek "$1" || return 1
@@ -85,7 +95,13 @@ look() {
 }
 
 command_alive() { [ "$v_cb" = "$v_boot" ] && alive "$v_cp" "$v_cs"; }
-supervisor_alive() { [ "$v_cb" = "$v_boot" ] && alive "$v_sp" "$v_ss"; }
+
+# supervisor_alive: the claim knows its pid and a time before which it was there. Who got that pid later is another one.
+supervisor_alive() {
+    [ "$v_cb" = "$v_boot" ] && peek "$v_sp" || return 1
+    case $v_state in Z | X | x) return 1 ;; esac
+    [ "$v_start" -le "$v_ss" ]
+}
 
 # poke: have the supervisor of the run looked at stop waiting for output; also when its own command has stopped it
 poke() { supervisor_alive && [ "$v_sp" -gt 1 ] && kill -USR1 "$v_sp" && kill -CONT "$v_sp"; }

@@ -56,9 +56,12 @@ sub command_alive {
     return $log->{boot} eq $boot && alive($log->{pid}, $log->{start});
 }
 
+# supervisor_alive: it was there at that time. A process that got its pid later is another one.
 sub supervisor_alive {
     my ($log) = @_;
-    return $log->{boot} eq $boot && alive($log->{supervisor}, $log->{since});
+    return 0 if $log->{boot} ne $boot;
+    my @process = peek($log->{supervisor}) or return 0;
+    return $process[1] !~ /[ZXx]/ && $process[4] <= $log->{since};
 }
 
 # ended LOG: a supervisor that could not write its last line left a file name.

@@ -159,7 +159,11 @@ turn() {
 # one tells of the end of the other: when the runner is gone, too, nobody else has anything to say here.
 tick() {
     [ -n "$v_list" ] || return 0
-    [ -z "$v_ticker" ] || ! alive "$v_ticker" "$v_since" || return 0
+    case ${v_ticker:+$1} in
+    '') ;;
+    r | e) return ;; # as often as commands, and a look costs more than they do
+    *) ! alive "$v_ticker" "$v_since" || return 0 ;;
+    esac
     v_turn=$((v_turn + 1))
     # They must not hold the read end: that has to go when the reaper goes.
     {
@@ -238,7 +242,7 @@ reap() {
     while :; do
         while read -r v_event v_arg; do
             on_event "$v_event" "$v_arg"
-            tick
+            tick "$v_event"
         done
         [ -z "$v_apart" ] || inherit
         [ -n "$v_list" ] || break

@@ -44,8 +44,8 @@ E
 # read but the last brings a byte at least: less bytes than reads were allowed, and it has seen the end.
 pump() {
     exec 3<&- 4<&- 5>&- 6>&- 7>&- 8>&- 9>&-
-    v_n=0
-    while where 1 && [ "$v_pos" -lt "$v_cap" ]; do
+    v_n=0 v_pos=0
+    while [ "$v_pos" -lt "$v_cap" ]; do
         v_from=$v_pos
         blocks $((v_cap - v_pos))
         if "$v_dd" bs="$v_bs" count="$v_count"; then
@@ -55,6 +55,7 @@ pump() {
             exit 8
         else
             v_n=8
+            where 1
         fi
     done
     tail -c "$tail_size"
@@ -73,12 +74,20 @@ blocks() {
     fi
 }
 
+# claim: the first whole line of the log is this one, or this process ends here. What ends where it would
+# end in an empty file is the first for sure. S was there when C started, which is all that is known of its start.
+claim() {
+    peek self && now || exit 1
+    v_x="${v_nl}c $v_nonce $v_digest $v_boot $v_pid $v_start $v_spid $v_start $v_now $v_timeout $v_grace .$v_nl"
+    v_n=${#v_x}
+    { put "$v_x" >&8 && where 8; } 8>>"$v_dir/$v_run.l" || exit 1
+    [ "$v_pos" -eq "$v_n" ] || { look "$v_run" && [ "$v_cn" = "$v_nonce" ]; } || exit 1
+}
+
 # become: C. Everything before the claim may fail freely; after it there is only the exec.
 become() {
     exec 3<&- 4<&- 6>&- 8>&- 9>&-
-    peek self && now || exit 1
-    note "$v_run" "c $v_nonce $v_digest $v_boot $v_pid $v_start $v_spid $v_sstart $v_now $v_timeout $v_grace" || exit 1
-    look "$v_run" && [ "$v_cn" = "$v_nonce" ] || exit 1
+    claim
     case $v_flags in *a*) reply "st $v_run $v_nonce running none - - 0 0 0 0 0 0 - 0 0 " ;; esac
     if [ -n "$v_lc" ]; then LC_ALL=${v_lc#=}; else unset LC_ALL; fi
     umask "$v_umask"
@@ -214,9 +223,8 @@ supervise() {
     v_run=$1 v_nonce=$2 v_digest=$3 v_timeout=$4 v_grace=$5 v_cap=$6 v_flags=$7 v_nc=$8 v_ni=$9
     v_c=${10} v_i=${11}
     v_own=$v_dir/$v_run.$v_nonce
-    peek self
-    v_spid=$v_pid v_sstart=$v_start
-    if stage && { run; } 8>"$v_own.o" 9>"$v_own.e"; then
+    number && v_spid=$v_pid
+    if [ -n "$v_pid" ] && stage && { run; } 8>"$v_own.o" 9>"$v_own.e"; then
         put "e $v_run$v_nl" >&6
         v_kind=end
         # shellcheck disable=SC2086
