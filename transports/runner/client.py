@@ -306,7 +306,7 @@ class Runner:
 async def _come_up(open_channel: OpenChannel, flavour: Flavour, *, base: str, sh: str) -> tuple[Channel, Greeting]:
     """Open the main channel and wait for its greeting; once more, for sh, if the node has a perl that is unfit."""
     channel = await open_channel(command(sh))
-    more = b"" if flavour == "sh" else perl().plain_line
+    more = b"" if flavour == "sh" else perl().plain
     try:
         hello = await load(
             channel, runner(), more, base=base, sha=runner().sha, sh=sh, prefer=flavour, left=len(more)

@@ -1,8 +1,9 @@
 """How shell text gets to run on a node: one constant command, the text over its input, a greeting in its output.
 
 The command is safe under any login shell (sh, bash, tcsh, fish, zsh, mksh, yash): it is one single-quoted word
-without anything that those would look into. The input's first line sets variables, its second is the program; what
-follows is up to that.
+without anything that those would look into. The input's first line sets variables, among them the length of the
+program, which comes next; what follows is up to that. A shell's `read` takes byte by byte, so dd takes the program:
+a block that is no longer than what is left, again until all is there.
 Login files may print whatever they like before the greeting; a nonce tells it from that noise.
 """
 
@@ -28,8 +29,15 @@ _PROBLEMS = {
 }
 
 
+_LOADER = (
+    'read -r v_1 && eval "$v_1" && v_2= && while [ ${#v_2} -lt $v_long ]; do '
+    'v_x=$(dd bs=$((v_long - ${#v_2})) count=1 2>/dev/null) && [ -n "$v_x" ] && v_2=$v_2$v_x || exit 1; done && '
+    'eval "$(printf %b "$v_2")"'
+)
+
+
 class PerlFailed(UnsupportedShell):
-    """The node's perl looked usable and then did not take the runner."""
+    """The node has a perl, which did not start, or did not take the runner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +52,7 @@ def command(shell: str) -> str:
     """The command to execute on the node. Raises `ValueError` unless `shell` is an absolute, plain path."""
     if not _SHELL.fullmatch(shell):
         raise ValueError(f"not an absolute path of a shell: {shell!r}")
-    return (
-        f"""exec {shell} -c 'read -r v_1 && IFS= read -r v_2 && eval "$v_1" && eval "$(printf %b "$v_2")"' vendetta"""
-    )
+    return f"exec {shell} -c '{_LOADER}' vendetta"
 
 
 def new_nonce() -> str:
@@ -68,11 +74,11 @@ async def load(channel: Channel, program: Program, more: bytes = b"", /, **varia
 async def send(channel: Channel, program: Program, more: bytes = b"", /, **variables: str | int) -> str:
     """Send the program with its variables. Answers the nonce that its greeting will bear."""
     nonce = new_nonce()
-    values = {"hello": nonce, **variables}
+    values = {"hello": nonce, "long": len(program.encoded), **variables}
     first = " ".join(f"v_{name}={shlex.quote(str(value))}" for name, value in values.items())
     if "\n" in first or "\0" in first:
         raise ValueError("a value for the node holds a line break")
-    data = first.encode("utf-8", "surrogateescape") + b"\n" + program.line + more
+    data = first.encode("utf-8", "surrogateescape") + b"\n" + program.encoded + more
     # A login that did not want to listen may still say why: that tells more than the broken pipe.
     with suppress(ConnectionLost, OSError):
         await channel.write(data)
@@ -81,8 +87,19 @@ async def send(channel: Channel, program: Program, more: bytes = b"", /, **varia
 
 async def greeting(channel: Channel, nonce: str) -> Greeting:
     """Find the greeting in what the login prints."""
+    words, rest = await _find(channel, nonce, b"\n")
+    if words == "perl":
+        try:
+            words, rest = await _find(channel, nonce, b"\n" + rest)
+        except UnsupportedShell as e:
+            raise PerlFailed(f"starting the runner: the node's perl does not start: {e}") from e
+    _raise_problem(words)
+    return Greeting(words=words, rest=rest)
+
+
+async def _find(channel: Channel, nonce: str, got: bytes) -> tuple[str, bytes]:
+    """The words of the first line that bears the nonce, and what followed it."""
     mark = b"\nVND1 %s " % nonce.encode()
-    got = b"\n"
     while (at := got.find(mark)) < 0 or (end := got.find(b"\n", at + len(mark))) < 0:
         if len(got) > _NOISE or (at >= 0 and len(got) - at > _GREETING):
             raise UnsupportedShell(_unsupported("did not answer", got))
@@ -90,9 +107,7 @@ async def greeting(channel: Channel, nonce: str) -> Greeting:
         if not data:
             raise UnsupportedShell(_unsupported("ended", got))
         got += data
-    words = got[at + len(mark) : end].decode("utf-8", "surrogateescape")
-    _raise_problem(words)
-    return Greeting(words=words, rest=got[end + 1 :])
+    return got[at + len(mark) : end].decode("utf-8", "surrogateescape"), got[end + 1 :]
 
 
 def _unsupported(what: str, got: bytes) -> str:

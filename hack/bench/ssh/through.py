@@ -97,11 +97,13 @@ async def rate(asked: Job) -> Result:
 
 
 async def latency(asked: Job) -> Result:
-    """One POST at a time to one node."""
+    """One POST at a time to one node. All of them are connected before: ten logins take these cores for a second."""
     server = await asyncio.to_thread(launch, asked)
     assert server.process is not None
     try:
         client = await Client.to(server)
+        for i in range(len(asked.targets)):
+            await client.echo(f"n{i}", "warm")
         for _ in range(10):
             await client.echo("n0", "warm")
         result, used, began = Result(count=asked.count), cpu_of(server.process.pid), time.perf_counter()

@@ -18,15 +18,14 @@ class Program:
     sha: str
 
     @property
-    def line(self) -> bytes:
-        """The text as one line for `printf %b`."""
-        encoded = self.text.replace("\\", "\\0134").replace("\n", "\\0012")
-        return encoded.encode("ascii") + b"\n"
+    def encoded(self) -> bytes:
+        """The text without line breaks, for `printf %b`."""
+        return self.text.replace("\\", "\\0134").replace("\n", "\\0012").encode("ascii")
 
     @property
-    def plain_line(self) -> bytes:
-        """The text as one line for a reader that knows its length: line breaks are US."""
-        return self.text.replace("\n", "\x1f").encode("ascii") + b"\n"
+    def plain(self) -> bytes:
+        """The text without line breaks: they are US."""
+        return self.text.replace("\n", "\x1f").encode("ascii")
 
 
 @cache

@@ -8,7 +8,7 @@ give_up() {
 
 # The node must have these. Absolute paths for what runs often: an exec by name tries every PATH entry.
 look_around() {
-    peek self && now && read -r v_boot </proc/sys/kernel/random/boot_id && where 0 ||
+    peek self && number && now && read -r v_boot </proc/sys/kernel/random/boot_id && where 0 ||
         give_up noproc 'no usable /proc'
     for v_x in cat dd grep head ls mkdir mv rm sleep tail tr; do
         command -v "$v_x" >/dev/null || give_up tool "$v_x"
@@ -77,7 +77,8 @@ store() {
 }
 
 # v_load: what perl is told as its program. It reads the rest of it from the channel, so that nobody sees it in ps.
-v_load='my ($n, $p) = (shift, "");
+v_load='use 5.010; use Fcntl (); use POSIX ();
+my ($n, $p) = (shift, "");
 while (length $p < $n) { sysread(STDIN, $p, $n - length $p, length $p) or exit 1 }
 $p =~ tr/\037/\n/;
 if (not eval $p) {
@@ -87,19 +88,13 @@ if (not eval $p) {
 }
 serve(@ARGV)'
 
-# works PERL: it is new enough, has its core modules, and starts at all
-works() {
-    # shellcheck disable=SC2016
-    v_x=$(unset PERL5OPT PERL5LIB PERLLIB PERL5DB PERL_UNICODE PERLIO PERL_SIGNALS &&
-        "$1" -e 'use 5.010; use Fcntl (); use POSIX (); print "works"' </dev/null 2>/dev/null)
-    [ "$v_x" = works ]
-}
-
-# hand_over: from here on perl serves, if the client sent it along and the node has one that works.
+# hand_over: from here on perl serves, if the client sent it along and the node has one. It is told before: if nothing
+# follows, that perl is too old, or lacks modules, or is broken, and the client comes again for the shell.
 # What would change that perl is taken from its environment, and put back for the commands by itself.
 hand_over() {
     [ "$v_left" -gt 0 ] || return 0
-    if v_perl=$(command -v perl) && works "$v_perl" && [ -s "$v_file" ]; then
+    if v_perl=$(command -v perl) && [ -s "$v_file" ]; then
+        put "${v_nl}VND1 $v_hello perl$v_nl"
         set -- "LC_ALL$v_lc" "${PERL5OPT+PERL5OPT=$PERL5OPT}" "${PERL5LIB+PERL5LIB=$PERL5LIB}" \
             "${PERLLIB+PERLLIB=$PERLLIB}" "${PERL5DB+PERL5DB=$PERL5DB}" "${PERL_UNICODE+PERL_UNICODE=$PERL_UNICODE}" \
             "${PERLIO+PERLIO=$PERLIO}" "${PERL_SIGNALS+PERL_SIGNALS=$PERL_SIGNALS}"
@@ -109,7 +104,16 @@ hand_over() {
         exec "$v_perl" -e "$v_load" "$v_left" "$v_hello" "$v_boot" "${v_id:--}" "$v_dir" "$v_file" "$v_sh" "$v_umask" "$@"
     fi
     [ "$v_prefer" != perl ] || give_up tool perl
-    IFS= read -r v_x
+    skip "$v_left"
+}
+
+# skip COUNT: bytes that come next on the channel
+skip() {
+    v_n=$1
+    while [ "$v_n" -gt 0 ]; do
+        v_x=$("$v_dd" bs="$v_n" count=1) && [ -n "$v_x" ] || exit 1
+        v_n=$((v_n - ${#v_x}))
+    done
 }
 
 on_request() {
