@@ -91,19 +91,22 @@ sub answer {
 
 sub answer_done {
     my ($seq, $kind, $log) = @_;
-    my ($code, $took, $stop, $out, $out_cut, $err, $err_cut, $stray, $unsure) = split ' ', $log->{end};
-    my $text = plain($log, $out, $err);
-    reply($seq, "$kind $log->{run} $log->{nonce} done $stop $code $took $out $out_cut $err $err_cut $stray $unsure "
+    my ($run, $nonce) = @$log{qw(run nonce)};
+    tell_done($seq, $kind, $run, $nonce, $ours{"$run.$nonce"}, split ' ', $log->{end});
+}
+
+sub tell_done {
+    my ($seq, $kind, $run, $nonce, $r, $code, $took, $stop, $out, $out_cut, $err, $err_cut, $stray, $unsure) = @_;
+    my $text = plain("$dir/$run.$nonce", $r, $out, $err);
+    reply($seq, "$kind $run $nonce done $stop $code $took $out $out_cut $err $err_cut $stray $unsure "
         . (defined $text ? "+ $out $err $text" : '- 0 0 '));
 }
 
-# plain LOG OUT ERR: both streams, newlines as US; undefined when they are large, or anything but plain text
+# plain FILES RUN OUT ERR: both streams, newlines as US; undefined when they are large, or anything but plain text
 sub plain {
-    my ($log, $out, $err) = @_;
+    my ($own, $r, $out, $err) = @_;
     return '' if $out + $err == 0;
     return undef if $out + $err > $PLAIN;
-    my $r = $ours{"$log->{run}.$log->{nonce}"};
-    my $own = "$dir/$log->{run}.$log->{nonce}";
     my $text = $r ? $r->{out}{head} . $r->{err}{head} : join '', map { my $t = sip($_); defined $t ? $t : '' } "$own.o", "$own.e";
     return undef if length $text != $out + $err or $text =~ /[^\t\n -~]/;
     $text =~ tr/\n/\037/;

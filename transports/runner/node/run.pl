@@ -175,12 +175,14 @@ sub buried {
     attend($r);
 }
 
-# judge: after C's end. False as long as the log cannot be read.
+# judge: after C's end. False as long as the log cannot be read. A claim and no more: nobody has asked it to stop.
 sub judge {
     my ($r) = @_;
     sysseek($r->{log}, 0, 0);
     my $text = drink($r->{log});
-    my $log = defined $text ? parse($r->{run}, $text) : return 0;
+    return 0 unless defined $text;
+    return $r->{judged} = 1 if $text =~ /\A\nc $r->{nonce} [^\n]+ \.\n\z/;
+    my $log = parse($r->{run}, $text);
     return 0 * refuse($r, $r->{status} & 127 ? 0 : $r->{status} >> 8) if $log->{nonce} ne $r->{nonce};
     $r->{judged} = 1;
     @$r{qw(stop start)} = @$log{qw(stop start)};
@@ -198,10 +200,11 @@ sub finish {
         store_output($s, $s->{tail}) if $s->{tail} ne '';
     }
     my $took = $r->{t1} - $r->{t0};
-    my $end = join ' ', $r->{code}, $precise ? sprintf('%.3f', $took) : int $took, $r->{stop} || 'none',
-        map({ ($_->{kept}, $_->{cut}) } @$r{qw(out err)}), $stray, $r->{unsure} || 0;
+    my @end = ($r->{code}, $precise ? sprintf('%.3f', $took) : int $took, $r->{stop} || 'none',
+        map({ ($_->{kept}, $_->{cut}) } @$r{qw(out err)}), $stray, $r->{unsure} || 0);
+    my $end = "@end";
     add($r->{log}, "e $end") or say_end($r->{run}, $end) or $unsaid{$r->{run}} = $end;
-    answer_done($r->{seq}, 'end', { run => $r->{run}, nonce => $r->{nonce}, end => $end });
+    tell_done($r->{seq}, 'end', $r->{run}, $r->{nonce}, $r, @end);
     truncate "$r->{own}.c", 0;
     truncate "$r->{own}.i", 0 if $r->{input};
     forget($r);
