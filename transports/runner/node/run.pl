@@ -41,22 +41,23 @@ sub undo {
     return $size ? $text : '';
 }
 
+# launch: as little as can be is left for after the fork, when every page that either process writes to is copied.
 sub launch {
     my ($r) = @_;
     pipe(my $out, my $to_out) && pipe(my $err, my $to_err) or return 0;
     $r->{t0} = now();
+    $r->{until} = $r->{t0} + $r->{timeout};
     $r->{claim} = join ' ', '', $me, $started, int $r->{t0}, @$r{qw(timeout grace)}, 'p', $r->{cap},
         map({ (stat $_)[1] } $out, $err), '.';
+    $r->{out} = stream($r, $out, 'o');
+    $r->{err} = stream($r, $err, 'e');
+    $ours{"$r->{run}.$r->{nonce}"} = $r;
+    by(least($r->{until}, $r->{t0} + 100));
     my $pid = fork;
     return 0 unless defined $pid;
     become($r, $to_out, $to_err) if $pid == 0;
     $r->{pid} = $pid;
     $children{$pid} = [\&buried, $r];
-    $ours{"$r->{run}.$r->{nonce}"} = $r;
-    $r->{out} = stream($r, $out, 'o');
-    $r->{err} = stream($r, $err, 'e');
-    $r->{until} = $r->{t0} + $r->{timeout};
-    by(least($r->{until}, $r->{t0} + 100));
     return 1;
 }
 
