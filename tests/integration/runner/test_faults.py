@@ -180,7 +180,7 @@ async def test_a_killed_pump_is_told_and_never_kills_the_command(
 ) -> None:
     request = new_run("echo a; sleep 1; echo b; sleep 0.2; exit 4")
     await runner.start(request, wait=0.3)
-    pumps = [pid for pid, args in node.processes().items() if "dd bs=" in args]
+    pumps = [pid for pid, args in node.processes().items() if re.search(r"dd bs=\d", args)]
     if not pumps:  # busybox runs its own dd without exec, which leaves nothing to find it by; perl copies by itself
         assert node.flavour in ("busybox", "perl")
         return
