@@ -3,11 +3,15 @@
 import base64
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx2
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
 
+from api.agents import REVOKED
 from api.auth import revocation
 from api.auth.principal import Principal
 from api.auth.tokens import verify
@@ -158,6 +162,31 @@ def test_revoking_a_node_voids_every_token_of_it_at_once(live: Live) -> None:
     assert [beats(live, "join-11", token) for token in (node["token"], by_hand)] == [401, 401]
     answer = post(live, "/api/v1/join", {"id": "join-11"}, bearer(made(live, node="join-11")["token"]))
     assert beats(live, "join-11", answer.json()["token"]) == 204
+
+
+def test_a_connection_that_an_agent_holds_ends_with_its_token(live: Live) -> None:
+    """E-5: revoked, removed or taken over: nobody stays in by never leaving, nor gets in again by that token."""
+    tokens = {name: joined(live, name)["token"] for name in ("held-1", "held-2", "held-3")}
+    with ExitStack() as stack:
+        agents = {name: stack.enter_context(dial(live, name, token)) for name, token in tokens.items()}
+        post(live, "/api/v1/nodes/held-1/revoke")
+        HTTP.delete(f"{live.url}/api/v1/nodes/held-2", headers=ADMIN)
+        post(live, "/api/v1/join", {"id": "held-3"}, bearer(made(live, node="held-3")["token"]))
+        assert [closed_with(agent) for agent in agents.values()] == [REVOKED] * 3
+    for name, token in tokens.items():
+        with pytest.raises(InvalidStatus) as refused:
+            dial(live, name, token)
+        assert refused.value.response.status_code == 401
+
+
+def dial(live: Live, name: str, token: str) -> ClientConnection:
+    return connect(f"ws://127.0.0.1:{live.port}/api/v1/nodes/{name}/connect", additional_headers=bearer(token))
+
+
+def closed_with(agent: ClientConnection) -> int | None:
+    with pytest.raises(ConnectionClosed) as closed:
+        agent.recv(10)
+    return closed.value.rcvd.code if closed.value.rcvd is not None else None
 
 
 def still_counts(live: Live, principal: Principal) -> bool:
