@@ -33,6 +33,8 @@ class AgentProcess:
         self.log = folder / "agent.log"
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: list[str] = []
+        """What comes before its command line, to run it in a namespace."""
         self._arguments: list[str] = []
         self._environment: dict[str, str] = {}
 
@@ -57,7 +59,7 @@ class AgentProcess:
         own = {k: v for k, v in os.environ.items() if not k.startswith("VENDETTA_")}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "transports.agent", *self._arguments],
+                [*self.prefix, sys.executable, "-m", "transports.agent", *self._arguments],
                 cwd=ROOT,
                 env={**own, "HOME": str(self.home), **self._environment},
                 stdin=subprocess.DEVNULL,
@@ -113,7 +115,7 @@ class Harbour:
             ws_max_size=MESSAGE_LIMIT,
             ws_per_message_deflate=False,
         )
-        self._server = _Quiet(config)
+        self._server = Unattended(config)
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> "Harbour":
@@ -140,7 +142,10 @@ class Harbour:
         await self.hub.serve(name, f"uid-of-{name}", AgentSocket(receive, send))
 
 
-class _Quiet(uvicorn.Server):
+class Unattended(uvicorn.Server):
+    """uvicorn inside of a test: signals are the test's."""
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Take none."""
         yield

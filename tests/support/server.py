@@ -26,6 +26,8 @@ class Server:
         self.log = folder / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.environment: dict[str, str] = {}
+        self.prefix: list[str] = []
+        """What comes before its command line, to run it in a namespace."""
         self.credentials = folder / "credentials"
         self.credentials.mkdir(mode=0o700, exist_ok=True)
         config: dict[str, dict[str, Any]] = {
@@ -41,6 +43,7 @@ class Server:
     def launch(self) -> None:
         """Start it, and leave it to itself."""
         command = [sys.executable, "-m", "api.cli.main", "coordination", "start", "--config", str(self.config)]
+        command = [*self.prefix, *command]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VENDETTA_")} | self.environment
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment)

@@ -3,15 +3,10 @@
 import asyncio
 import ssl
 import threading
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests.support.certificates import Certificate
 
 ADDRESS = "127.0.0.1"
 
@@ -20,8 +15,9 @@ class TLSFront:
     """Listens on a loopback port and passes what it decrypts on to `port`. `certificate` vouches for it."""
 
     def __init__(self, folder: Path, port: int) -> None:
-        self.certificate = folder / "ca.pem"
-        self._key = folder / "key.pem"
+        made = Certificate.make(folder, "ca", address=ADDRESS)
+        self.certificate = made.path
+        self._key = made.key_path
         self._target = port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -33,7 +29,6 @@ class TLSFront:
         return f"https://{ADDRESS}:{self.port}"
 
     def __enter__(self) -> Self:
-        self._certify()
         self._thread.start()
         self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
         return self
@@ -65,27 +60,6 @@ class TLSFront:
         finally:
             out.close()
             writer.close()
-
-    def _certify(self) -> None:
-        """A key, and a certificate for the address that signs itself."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "vendetta-test")])
-        now = datetime.now(UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(ADDRESS))]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        self.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        self._key.write_bytes(key.private_bytes(*form))
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

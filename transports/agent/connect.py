@@ -6,17 +6,20 @@ import logging
 import random
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from transports.agent.dial import Dialler
-from transports.agent.enrol import EnrolError, Server, enrol
+from transports.agent.enrol import EnrolError, Server, enrol, renew, renewal_in
 from transports.agent.local import LocalNode
 from transports.agent.options import JOIN_TOKEN, TOKEN, agent_version, secret
-from transports.agent.state import State, StateFile
+from transports.agent.state import StateFile
 
 log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 30.0
+SHORTEST_RENEWAL = 10.0
 
 
 async def connect(options: argparse.Namespace) -> int:
@@ -33,30 +36,53 @@ async def connect(options: argparse.Namespace) -> int:
 
 async def _work(options: argparse.Namespace) -> None:
     server = Server.at(options.server, authority=options.ca, insecure=options.insecure)
-    file, rng = StateFile(options.state), random.Random()  # noqa: S311 - spreads attempts in time
-    token, join, known = (
-        secret(options.token_file, TOKEN),
-        secret(options.join_token_file, JOIN_TOKEN),
-        file.read(options.id),
-    )
-    facts = _facts(options)
-    state = await _patiently(lambda: enrol(server, known, file, token=token, join=join, facts=facts), rng)
+    rng = random.Random()  # noqa: S311 - spreads attempts in time
+    identity = _Identity(options, server)
+    await _patiently(identity.enrol, rng)
     node = LocalNode(base_dir=options.base_dir)
-
-    def headers() -> dict[str, str]:
-        now = secret(options.token_file, TOKEN) or state.token
-        return {"Authorization": f"Bearer {now}"} if now else {}
-
-    dialler = Dialler(
-        node, server.websocket(state.id), headers=headers, version=agent_version(), tls=server.tls, rng=rng
-    )
+    url = server.websocket(identity.state.id)
+    dialler = Dialler(node, url, headers=identity.headers, version=agent_version(), tls=server.tls, rng=rng)
+    renewing = asyncio.create_task(identity.keep_fresh(), name="renew")
     try:
         await dialler.run()
     finally:
+        renewing.cancel()
         await node.aclose()
 
 
-async def _patiently(attempt: Callable[[], State], rng: random.Random) -> State:
+class _Identity:
+    """Who this agent is to the server: the token it was started with, else the one that it was given."""
+
+    def __init__(self, options: argparse.Namespace, server: Server) -> None:
+        self._server = server
+        self._file = StateFile(options.state)
+        self._token = partial(secret, options.token_file, TOKEN)
+        self._join = secret(options.join_token_file, JOIN_TOKEN)
+        self._facts = _facts(options)
+        self.state = self._file.read(options.id)
+
+    def enrol(self) -> None:
+        """Join, or register again. Raises EnrolError."""
+        self.state = enrol(
+            self._server, self.state, self._file, token=self._token(), join=self._join, facts=self._facts
+        )
+
+    def headers(self) -> dict[str, str]:
+        """What to show: read anew each time, for it may have been replaced."""
+        token = self._token() or self.state.token
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    async def keep_fresh(self) -> None:
+        """Renew the token that was given, in time; a server that is away is asked again."""
+        while (wait := renewal_in(self.state, datetime.now(UTC))) is not None:
+            await asyncio.sleep(max(wait, SHORTEST_RENEWAL))
+            try:
+                self.state = await asyncio.to_thread(renew, self._server, self.state, self._file)
+            except EnrolError as error:
+                log.warning("the token could not be renewed: %s", error)
+
+
+async def _patiently(attempt: Callable[[], None], rng: random.Random) -> None:
     """As often as it takes: the server may not be there yet. Raises ValueError when it refuses for good."""
     failures = 0
     while True:

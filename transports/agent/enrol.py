@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -81,13 +82,29 @@ def enrol(server: Server, state: State, file: StateFile, *, token: str, join: st
     body = {"id": state.id, **facts}
     own = token or (state.token if state.server == server.url else "")
     if join and not own:
-        answer = server.post("/api/v1/join", {**body, "key": state.key}, join)
-        joined = replace(state, token=str(answer["token"]), server=server.url)
-        file.write(joined)
+        joined = _given(server, state, file, server.post("/api/v1/join", {**body, "key": state.key}, join))
         log.info("joined %s as node %s", server.url, state.id)
         return joined
     server.post("/api/v1/nodes", body, own)
-    return replace(state, token=own, server=server.url)
+    return state
+
+
+def renew(server: Server, state: State, file: StateFile) -> State:
+    """Have the token replaced by one that counts longer. Raises EnrolError."""
+    return _given(server, state, file, server.post(f"/api/v1/nodes/{state.id}/token", {}, state.token))
+
+
+def renewal_in(state: State, now: datetime) -> float | None:
+    """Seconds until the token should be renewed: a third of its time is then left. None for one that is not ours."""
+    if not state.expires_at:
+        return None
+    return max(0.0, (datetime.fromisoformat(state.expires_at) - now).total_seconds() * 2 / 3)
+
+
+def _given(server: Server, state: State, file: StateFile, answer: Any) -> State:
+    given = replace(state, token=str(answer["token"]), expires_at=str(answer["expires_at"]), server=server.url)
+    file.write(given)
+    return given
 
 
 def _refusal(error: urllib.error.HTTPError) -> str:

@@ -21,11 +21,15 @@ class StateError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """`key` is drawn once: who repeats an enrolment with it is the same agent. `token` is empty until then."""
+    """`key` is drawn once: who repeats an enrolment with it is the same agent.
+
+    `token` is what the agent was given by `server`, until `expires_at` (RFC 3339); all empty until it has joined.
+    """
 
     id: str
     key: str
     token: str = field(default="", repr=False)
+    expires_at: str = ""
     server: str = ""
 
 

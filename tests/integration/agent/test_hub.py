@@ -1,0 +1,224 @@
+"""Agents that dial in: who is let in beside whom, and what happens to those that say nothing or nonsense."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from transports.base import Endpoint, Probe, RunState, SessionInfo
+from transports.errors import Conflict, ConnectionLost, NodeStorageFull, TransportError, Unreachable
+from transports.verbs import Ask
+from transports.websocket import hub as hub_module
+from transports.websocket.hub import MALFORMED, REPLACED, SILENT, STOPPING, TAKEN, Gone, Hub
+from transports.websocket.messages import Answered, Asked, Heartbeat, Hello, decode, encode
+from transports.websocket.transport import WebSocketTransport
+
+INFO = SessionInfo(boot_id="boot", runner="test", install_id="install")
+ENDPOINT = Endpoint(node="n", address="", port=1)
+
+
+class Wire:
+    """An agent's end of a connection, in memory; `closed` is the server's close code."""
+
+    def __init__(self) -> None:
+        self.said: asyncio.Queue[str | None] = asyncio.Queue()
+        self.heard: asyncio.Queue[Asked] = asyncio.Queue()
+        self.closed: int | None = None
+
+    async def receive(self) -> str:
+        """What the agent said."""
+        text = await self.said.get()
+        if text is None:
+            raise Gone("cut")
+        return text
+
+    async def send(self, text: str, /) -> None:
+        """Have the agent hear it."""
+        if self.closed is not None:
+            raise Gone("closed")
+        message = decode(text)
+        assert isinstance(message, Asked)
+        self.heard.put_nowait(message)
+
+    async def close(self, code: int, reason: str) -> None:
+        """The server's close."""
+        assert len(reason.encode()) < 123
+        if self.closed is None:
+            self.closed = code
+            self.said.put_nowait(None)
+
+    def say(self, message: Any) -> None:
+        """The agent says that."""
+        self.said.put_nowait(message if isinstance(message, str) else encode(message))
+
+    def hello(self, info: SessionInfo = INFO, heartbeat: float = 15.0) -> "Wire":
+        """The agent says who it is."""
+        self.say(Hello(info=info, version="1", heartbeat=heartbeat))
+        return self
+
+
+@pytest.fixture
+async def hub() -> AsyncIterator[Hub]:
+    """An empty one."""
+    made = Hub()
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+async def dial(hub: Hub) -> AsyncIterator[Any]:
+    """`wire = await dial(wire, …)`: serve that wire until the end of the test."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def dialled(wire: Wire, uid: str = "uid") -> Wire:
+        tasks.append(asyncio.create_task(hub.serve("n", uid, wire)))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return wire
+
+    yield dialled
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_who_has_not_dialled_in_is_unreachable(hub: Hub) -> None:
+    with pytest.raises(Unreachable, match="agent connect"):
+        await WebSocketTransport(hub=hub).connect(ENDPOINT)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    ["not json", "[]", '{"type": "hello"}', '{"type": "format"}', encode(Heartbeat()), "[" * 100_000, '{"type": []}'],
+)
+async def test_nonsense_instead_of_a_hello_is_closed(hub: Hub, dial: Any, nonsense: str) -> None:
+    wire = Wire()
+    wire.say(nonsense)
+    await dial(wire)
+    assert wire.closed == MALFORMED
+    assert hub.dialled("n") is None
+
+
+@pytest.mark.parametrize("nonsense", ["not json", '{"type": "answered"}', '{"type": "asked", "id": 1, "body": 0}'])
+async def test_nonsense_later_ends_the_connection(hub: Hub, dial: Any, nonsense: str) -> None:
+    wire = await dial(Wire().hello())
+    wire.say(nonsense)
+    await asyncio.sleep(0.01)
+    assert wire.closed == MALFORMED
+    assert hub.dialled("n") is None
+
+
+async def test_who_says_no_hello_is_not_waited_for(dial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "HELLO_PATIENCE", 0.02)
+    wire = await dial(Wire())
+    await asyncio.sleep(0.05)
+    assert wire.closed == MALFORMED
+
+
+async def test_who_falls_silent_is_given_up(hub: Hub, dial: Any) -> None:
+    """Whatever it announced, a silence is not waited for without end."""
+    wire = await dial(Wire().hello(heartbeat=1.0))
+    dialled = hub.dialled("n")
+    assert dialled is not None
+    dialled._silence = 0.02
+    wire.say(Heartbeat())
+    await asyncio.sleep(0.1)
+    assert wire.closed == SILENT
+    greedy = await dial(Wire().hello(heartbeat=1e9))
+    found = hub.dialled("n")
+    assert found is not None
+    assert found._silence <= 180
+    assert greedy.closed is None
+
+
+async def test_the_same_machine_replaces_its_old_connection(hub: Hub, dial: Any) -> None:
+    """The old one may be dead without knowing."""
+    first = await dial(Wire().hello())
+    session = await WebSocketTransport(hub=hub).connect(ENDPOINT)
+    second = await dial(Wire().hello())
+    assert (first.closed, second.closed) == (REPLACED, None)
+    assert session.closed
+    with pytest.raises(ConnectionLost):
+        await session.probe()
+    assert len(hub) == 1
+
+
+@pytest.mark.parametrize("other", [replace(INFO, install_id="another"), replace(INFO, boot_id="another")])
+async def test_another_machine_does_not_take_a_connected_nodes_place(hub: Hub, dial: Any, other: SessionInfo) -> None:
+    """Two agents with one identity would throw each other out for ever."""
+    first = await dial(Wire().hello())
+    second = await dial(Wire().hello(other))
+    assert (first.closed, second.closed) == (None, TAKEN)
+    live = hub.dialled("n")
+    assert live is not None
+    live._heard -= 1000
+    third = await dial(Wire().hello(other))
+    assert (first.closed, third.closed) == (REPLACED, None)
+
+
+async def test_a_node_that_was_made_anew_is_another_one(hub: Hub, dial: Any) -> None:
+    first = await dial(Wire().hello())
+    second = await dial(Wire().hello(replace(INFO, install_id="another")), uid="another uid")
+    assert (first.closed, second.closed) == (REPLACED, None)
+
+
+async def test_a_node_that_is_gone_loses_its_connection(hub: Hub, dial: Any) -> None:
+    wire = await dial(Wire().hello())
+    hub.forget("n", "another uid")
+    await asyncio.sleep(0.01)
+    assert wire.closed is None
+    hub.forget("n", "uid")
+    await asyncio.sleep(0.01)
+    assert wire.closed == TAKEN
+
+
+async def test_a_hub_that_stops_lets_nobody_in(hub: Hub, dial: Any) -> None:
+    first = await dial(Wire().hello())
+    await hub.aclose()
+    second = await dial(Wire().hello())
+    assert (first.closed, second.closed) == (STOPPING, STOPPING)
+
+
+async def test_answers_come_in_any_order_and_errors_as_what_they_were(hub: Hub, dial: Any) -> None:
+    wire = await dial(Wire().hello())
+    session = await WebSocketTransport(hub=hub).connect(ENDPOINT)
+    probes = [asyncio.create_task(session.probe()) for _ in range(5)]
+    asked = [await wire.heard.get() for _ in range(5)]
+    good = {"answer": {"boot_id": "boot", "uptime": 1.5, "facts": {"a": "b"}}}
+    wire.say(Answered(id=asked[4].id, body=good))
+    wire.say(Answered(id=asked[3].id, body={"error": {"reason": "NodeStorageFull", "message": "full"}}))
+    wire.say(Answered(id=asked[2].id, body={"error": {"reason": "Conflict", "message": "other"}}))
+    wire.say(Answered(id=asked[1].id, body={"error": {"reason": "unheard of", "message": 7}}))
+    wire.say(Answered(id=asked[0].id, body={"answer": {"boot_id": 7}}))
+    wire.say(Answered(id=4711, body=good))
+    got = await asyncio.gather(*probes, return_exceptions=True)
+    assert got[4] == Probe(boot_id="boot", uptime=1.5, facts={"a": "b"})
+    assert [type(e) for e in got[:4]] == [ConnectionLost, TransportError, Conflict, NodeStorageFull]
+
+
+async def test_an_answer_about_another_run_is_none(hub: Hub, dial: Any) -> None:
+    """A forged or confused status must not end a command."""
+    wire = await dial(Wire().hello())
+    session = await WebSocketTransport(hub=hub).connect(ENDPOINT)
+    run = f"{'0' * 32}.1"
+    asking = asyncio.create_task(session.status(run))  # type: ignore[arg-type]
+    asked = await wire.heard.get()
+    other = {"run": f"{'1' * 32}.1", "state": RunState.DONE.value, "boot_id": "boot", "exit_code": 0}
+    wire.say(json.dumps({"type": "answered", "id": asked.id, "body": {"answer": other}}))
+    with pytest.raises(ConnectionLost, match="not asked for"):
+        await asking
+
+
+async def test_a_cut_connection_fails_what_was_asked_over_it(hub: Hub, dial: Any) -> None:
+    wire = await dial(Wire().hello())
+    dialled = hub.dialled("n")
+    assert dialled is not None
+    asking = asyncio.create_task(dialled.ask(Ask()))
+    await wire.heard.get()
+    wire.said.put_nowait(None)
+    with pytest.raises(ConnectionLost):
+        await asking
+    assert hub.dialled("n") is None
