@@ -7,58 +7,13 @@ new one comes up at the next verb; when the agent dies its runner looks after it
 import asyncio
 import os
 import pwd
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from transports.base import RunStatus, SessionInfo
-from transports.errors import ConnectionLost
 from transports.runner.client import Runner
+from transports.runner.pipes import Children, PipeChannel
 from transports.verbs import Answer, Verb, perform
-
-_LIMIT = 1 << 20
-
-
-class PipeChannel:
-    """A command of the node's shell and its two pipes. Implements `transports.runner.channel.Channel`."""
-
-    def __init__(self, reader: asyncio.StreamReader, reading: asyncio.ReadTransport, writer: asyncio.StreamWriter):
-        self._reader = reader
-        self._reading = reading
-        self._writer = writer
-
-    @classmethod
-    async def over(cls, ours_in: int, ours_out: int) -> "PipeChannel":
-        """A channel over the two descriptors, which it owns from now on."""
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=_LIMIT)
-        reading, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours_in, "rb", 0)
-        )
-        writing, protocol = await loop.connect_write_pipe(
-            asyncio.streams.FlowControlMixin, os.fdopen(ours_out, "wb", 0)
-        )
-        return cls(reader, reading, asyncio.StreamWriter(writing, protocol, None, loop))
-
-    async def write(self, data: bytes, /) -> None:
-        """Send all of `data`."""
-        if self._writer.is_closing():
-            raise ConnectionLost("the runner's input is closed")
-        self._writer.write(data)
-        await self._writer.drain()
-
-    async def read(self, n: int, /) -> bytes:
-        """Between 1 and `n` bytes, or `b""` at the end."""
-        return await self._reader.read(n)
-
-    async def write_eof(self) -> None:
-        """Say that no more will be written."""
-        self._writer.close()
-
-    async def aclose(self) -> None:
-        """Close both directions."""
-        self._writer.close()
-        self._reading.close()
 
 
 class LocalNode:
@@ -71,7 +26,7 @@ class LocalNode:
         self._base_dir = base_dir
         self._runner: Runner | None = None
         self._launching = asyncio.Lock()
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children = Children()
         self.on_end: Callable[[RunStatus], None] = lambda status: None
         """Told of runs that have ended."""
 
@@ -99,31 +54,7 @@ class LocalNode:
         self.on_end(status)
 
     async def _open(self, command: str) -> PipeChannel:
-        """Start a command as sshd would: in a session of its own, in the home."""
-        self._children = [child for child in self._children if child.poll() is None]
-        (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
-        try:
-            child = await asyncio.to_thread(self._spawn, command, theirs_in, theirs_out)
-        except BaseException:
-            os.close(ours_in)
-            os.close(ours_out)
-            raise
-        finally:
-            os.close(theirs_in)
-            os.close(theirs_out)
-        self._children.append(child)
-        return await PipeChannel.over(ours_in, ours_out)
-
-    def _spawn(self, command: str, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 - running commands is what it is for
-            ["/bin/sh", "-c", command],
-            stdin=stdin,
-            stdout=stdout,
-            stderr=subprocess.DEVNULL,
-            cwd=self.home,
-            env=self._environment,
-            start_new_session=True,
-        )
+        return await self._children.open(["/bin/sh", "-c", command], home=self.home, environment=self._environment)
 
 
 def _environment(account: pwd.struct_passwd, home: Path) -> dict[str, str]:
