@@ -44,6 +44,7 @@ def test_every_command_of_a_page_works(page: Path, server: Server, ssh_node: Ssh
     (programs / "vendetta").chmod(0o755)
     environment = {
         **os.environ,
+        "HOME": str(work),
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "VENDETTA_SERVER": server.url,

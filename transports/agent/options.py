@@ -11,8 +11,11 @@ JOIN_TOKEN: Final = "VENDETTA_JOIN_TOKEN"  # noqa: S105 - likewise
 
 
 def secret(path: Path | None, variable: str) -> str:
-    """The content of that file, else of that variable, else nothing. Raises OSError."""
-    return (path.read_text() if path is not None else os.environ.get(variable, "")).strip()
+    """The content of that file, else of that variable, else nothing. Raises OSError, and ValueError for no token."""
+    token = (path.read_text() if path is not None else os.environ.get(variable, "")).strip()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError(f"{path or variable} must hold one token, on one line, and nothing else")
+    return token
 
 
 def is_loopback(host: str) -> bool:

@@ -211,6 +211,7 @@ async def test_a_command_is_executed_for_callers_that_know_only_that(agent: Agen
     ("arguments", "token", "why"),
     [
         (["serve"], "", "there is no token"),
+        (["serve"], "two words", "must hold one token"),
         (["serve", "--host", "0.0.0.0"], TOKEN, "plain HTTP"),
         (["serve", "--tls-cert", "cert.pem"], TOKEN, "belong together"),
         (["serve", "--token-file", "/nowhere/token"], TOKEN, "/nowhere/token"),

@@ -1,8 +1,8 @@
 """The transport `local`: nodes that are the machine which the server runs on.
 
 All that a transport needs is a way to start a program on the node and to exchange bytes with it. The runner's client
-does the rest, with every guarantee. Replace the command line below by `docker exec -i NAME /bin/sh -c …`, and nodes are
-containers.
+does the rest, with every guarantee. Replace the command line below by `docker exec -i NAME /bin/sh -c …`, and nodes
+are containers.
 """
 
 import os
