@@ -87,25 +87,25 @@ def used(node: Node, endpoint: Endpoint, host_key: str | None, now: datetime) ->
     return tuple(b.model_copy(update={"host_key": key}) if _lacks(b, endpoint, key) else b for b in bindings)
 
 
-async def bind(store: Store, endpoint: Endpoint, host_key: str | None, now: datetime) -> None:
+async def bind(store: Store, node: Node, endpoint: Endpoint, host_key: str | None, now: datetime) -> None:
     """Write down a use, before anything is sent on the connection. Raises CredentialRebindRequired, StoreError."""
     if not endpoint.credential_ref:
         return
     for _ in range(_ATTEMPTS):
-        node = store.get("Node", endpoint.node)
-        if not isinstance(node, Node):
+        newest = store.get("Node", node.name)
+        if not isinstance(newest, Node) or newest.uid != node.uid:
+            return  # the connection goes with the node that it was for
+        _check(narrowed(endpoint, newest), host_key)
+        bindings = used(newest, endpoint, host_key, now)
+        if bindings == newest.status.credentials:
             return
-        _check(narrowed(endpoint, node), host_key)
-        bindings = used(node, endpoint, host_key, now)
-        if bindings == node.status.credentials:
-            return
-        status = node.status.model_copy(update={"credentials": bindings})
+        status = newest.status.model_copy(update={"credentials": bindings})
         try:
-            await store.write(Update(obj=node.model_copy(update={"status": status})))
+            await store.write(Update(obj=newest.model_copy(update={"status": status})))
         except Conflict:
             continue
         return
-    raise Conflict(f"node {endpoint.node} changes too fast")
+    raise Conflict(f"node {node.name} changes too fast")
 
 
 def _check(endpoint: Endpoint, host_key: str | None) -> None:

@@ -81,6 +81,7 @@ class Link:
     opened_at: float = 0.0
     opening: "asyncio.Task[None] | None" = field(default=None, repr=False)
     error: TransportError | None = None
+    rebind: CredentialRebindRequired | None = None
     failures: int = 0
     retry_at: float = 0.0
 
@@ -116,8 +117,8 @@ class Dispatcher:
         """Told the name of a node whose link went up or down."""
         self.on_mismatch: Callable[[str, HostKeyMismatch], None] = lambda node_uid, error: None
         """Told the uid of a node that presented a key which is not trusted."""
-        self.on_rebind: Callable[[str, CredentialRebindRequired], None] = lambda node_uid, error: None
-        """Told the uid of a node whose credential was about to be used at another place."""
+        self.on_rebind: Callable[[str, CredentialRebindRequired | None], None] = lambda node_uid, error: None
+        """Told of each failure to connect whether a credential of that node was held back on the way."""
         self.on_end: Callable[[RunStatus], None] = lambda status: None
         """Told of runs that a node says have ended."""
 
@@ -243,19 +244,30 @@ class Dispatcher:
 
     async def _try_each(self, link: Link, node: Node, connect_timeout: int | None) -> None:
         first: TransportError | None = None
+        held_back: CredentialRebindRequired | None = None
         began = self._clock.now()
         for spec in self._ways(node):
             try:
                 place, session = await self._connect(link, node, spec, connect_timeout)
             except TransportError as error:
                 first = first or error
+                if isinstance(error, CredentialRebindRequired) and error.node == node.name:
+                    held_back = held_back or error
                 continue
             ready = self._clock.now()
             login = min(max(began, ready - timedelta(seconds=session.info.login_seconds)), ready)
             way = Opened(transport=spec.type, place=place, connect_at=began, login_at=login, ready_at=ready)
             self._opened(link, way, session)
             return
+        self._note_rebind(link, held_back)
         raise first or EndpointInvalid(f"node {node.name} names no transport")
+
+    def _note_rebind(self, link: Link, error: CredentialRebindRequired | None) -> None:
+        """Tell whether a credential waits to be confirmed, also where another transport's error comes first."""
+        news = error is not None and (link.rebind is None or str(link.rebind) != str(error))
+        link.rebind = error
+        self.on_rebind(link.uid, error)
+        self._metrics.credential_rebinds.inc(1 if news else 0)
 
     def _ways(self, node: Node) -> tuple[TransportSpec, ...]:
         """How to try to reach the node, in this order (contract B-2).
@@ -303,7 +315,7 @@ class Dispatcher:
         self._metrics.connect_duration.labels(spec.type).observe(time.perf_counter() - began)
         try:
             await self._check_pin(endpoint, session)
-            await bindings.bind(self._store, endpoint, session.info.host_key, self._clock.now())
+            await bindings.bind(self._store, node, endpoint, session.info.host_key, self._clock.now())
         except BaseException:
             await session.aclose()
             raise
@@ -350,8 +362,5 @@ class Dispatcher:
         if isinstance(error, HostKeyMismatch):
             self.on_mismatch(link.uid, error)
             self._metrics.host_key_changes.inc(1 if changed else 0)
-        if isinstance(error, CredentialRebindRequired) and error.node == link.node:
-            self.on_rebind(link.uid, error)
-            self._metrics.credential_rebinds.inc(1 if changed else 0)
         if changed:
             log.warning("cannot connect", node=link.node, reason=error.reason, error=str(error))

@@ -94,4 +94,8 @@ _CORDON: Final = {
     True: ("Cordoned", "nothing new is delivered to the node"),
     False: ("Uncordoned", "commands are delivered to the node again"),
 }
-_SENTENCES: Final = {"ProbeSucceeded": "the node answers", "KeyPinned": "the node's host key is trusted"}
+_SENTENCES: Final = {
+    "ProbeSucceeded": "the node answers",
+    "KeyPinned": "the node's host key is trusted",
+    "CredentialBound": "the node's credential is used where it is bound",
+}

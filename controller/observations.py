@@ -31,15 +31,13 @@ class Observation:
         self.error = error
         if isinstance(error, HostKeyMismatch):
             self.mismatch(error)
-        if not isinstance(error, CredentialRebindRequired):
-            self.rebind = None
 
     def mismatch(self, error: HostKeyMismatch) -> None:
         """The node presented a key that is not trusted, to a probe or to whoever else connected."""
         self.untrusted_key = error
 
-    def rebinding(self, error: CredentialRebindRequired) -> None:
-        """The node's credential was about to be used at another place than it is bound to."""
+    def rebinding(self, error: CredentialRebindRequired | None) -> None:
+        """Whether the node's credential was about to be used at another place than it is bound to."""
         self.rebind = error
 
     @property
