@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from api.errors import bad_request
+from api.errors import APIError, bad_request
+from api.limits import MAX_JSON_DEPTH
 from controller.resources.meta import API_VERSION, Resource
 
 R = TypeVar("R", bound=Resource)
+
+MOST_VALUES: Final = 20_000
+"""Of all maps and lists in an object together: to tell which of a million fields nobody knows takes seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,7 @@ def decode_status(model: type[R], body: dict[str, Any], old: dict[str, Any], *, 
 
 def _read(model: type[R], wish: dict[str, Any], *, strict: bool) -> Decoded[R]:
     _check_kind(model, wish)
+    _check_bounds(wish)
     dropped: list[str] = []
     while True:
         try:
@@ -46,6 +51,20 @@ def _read(model: type[R], wish: dict[str, Any], *, strict: bool) -> Decoded[R]:
             if not removed:
                 raise
             dropped += [".".join(map(str, path)) for path in removed]
+
+
+def _check_bounds(body: dict[str, Any]) -> None:
+    """Bodies are bounded before they are parsed; what a patch makes of an object is here. Raises APIError (422)."""
+    left, level = MOST_VALUES, list[Any]([body])
+    for _ in range(MAX_JSON_DEPTH):
+        inside = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        left -= len(inside)
+        if left < 0:
+            raise APIError(422, "Invalid", f"the object is not valid: it holds more than {MOST_VALUES} values")
+        level = [inner for inner in inside if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise APIError(422, "Invalid", f"the object is not valid: it is nested more than {MAX_JSON_DEPTH} levels deep")
 
 
 def _check_kind(model: type[Resource], body: dict[str, Any]) -> None:

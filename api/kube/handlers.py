@@ -1,5 +1,6 @@
 """Handlers of `/apis/vendetta.dev/v1/{nodes,commands}` (contract G), the same for every kind."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from api.kube.apply import APPLY_PATCH, Application, wish_of
 from api.kube.decoding import Decoded, decode
 from api.kube.deleting import DeleteOptions, options_of, orphan
 from api.kube.encoding import encode_object
-from api.kube.kinds import Change, Served, named
+from api.kube.kinds import NAMES, Change, Served, is_nameless, named
 from api.kube.listing import check_options, found, metadata_of
 from api.kube.negotiation import Form
 from api.kube.patches import JSON_PATCH, PATCHES, JSONPatch, MergePatch
@@ -39,11 +40,18 @@ class Handlers:
         """201 with the object as stored; a command runs later (G-2)."""
         show = self.show(request)
         decoded = await self._decode(request)
-        obj = named(decoded.obj)
-        if obj.metadata.resource_version:
+        if decoded.obj.metadata.resource_version:
             raise bad_request("metadata.resourceVersion must not be set on an object to be created")
-        created = await self.served.create(admission_for(request), obj, writer_of(request))
+        created = await self._create(request, decoded.obj)
         return json_answer(show.one(created), 201, warnings(request, decoded.dropped))
+
+    async def _create(self, request: Request, obj: Resource) -> Resource:
+        """Store it. A name that was made for it and is taken already is made anew, some times."""
+        admission, writer = admission_for(request), writer_of(request)
+        for _ in range(NAMES - 1 if is_nameless(obj) else 0):
+            with suppress(IdTaken):
+                return await self.served.create(admission, named(obj), writer)
+        return await self.served.create(admission, named(obj), writer)
 
     @about_objects
     async def get(self, request: Request) -> Response:

@@ -48,6 +48,8 @@ def patched(document: Any, operations: Sequence[Operation]) -> Any:
             copied += _apply(holder, operation)
         except (LookupError, ValueError) as error:
             raise _failed(number, operation, str(error)) from None
+        except RecursionError:
+            raise _failed(number, operation, "the value there is nested too deeply") from None
         if copied > MAX_COPIED:
             raise _failed(number, operation, "the patch copies too much")
     return holder.get("")

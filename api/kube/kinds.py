@@ -12,6 +12,9 @@ from controller.resources.node import Node
 
 _LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 """As Kubernetes' own names: no vowels, so no words."""
+_LONGEST_PREFIX: Final = 58
+NAMES: Final = 8
+"""Names that are made for one object before it is told that the name is taken, as in Kubernetes."""
 
 
 class Change(Protocol):
@@ -45,12 +48,22 @@ class Served:
         return self.model.__name__
 
 
+def suffix() -> str:
+    """What makes a name of a prefix."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(5))
+
+
+def is_nameless(obj: Resource) -> bool:
+    """Whether a name has to be made for it."""
+    return not obj.metadata.name and bool(obj.metadata.generate_name)
+
+
 def named(obj: Resource) -> Resource:
     """The object under its own name, or under one made from `generateName`."""
     meta = obj.metadata
-    if meta.name or not meta.generate_name:
+    if not is_nameless(obj) or meta.generate_name is None:
         return obj
-    name = meta.generate_name + "".join(secrets.choice(_LETTERS) for _ in range(5))
+    name = meta.generate_name[:_LONGEST_PREFIX] + suffix()
     return obj.model_copy(update={"metadata": meta.model_copy(update={"name": name})})
 
 

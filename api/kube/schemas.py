@@ -40,7 +40,7 @@ def creation_rule(*, named: bool) -> Schema:
     """What a body to create needs: no version yet, and a name (or a prefix for one) where none is minted."""
     first, rest = "[A-Za-z0-9]", "[A-Za-z0-9._-]"
     name = {"type": "string", "pattern": f"^{first}{rest}{{0,62}}$" if named else f"^(?:{first}{rest}{{0,127}})?$"}
-    prefix = {"type": ["string", "null"], "pattern": f"^(?:{first}{rest}{{0,57}})?$"}
+    prefix = {"type": ["string", "null"], "pattern": f"^(?:{first}{rest}*)?$"}
     properties = {"resourceVersion": {"const": ""}, "name": name, "generateName": prefix}
     if not named:
         return {"properties": {"metadata": {"type": "object", "properties": properties}}}

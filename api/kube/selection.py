@@ -11,7 +11,7 @@ from api.errors import bad_request
 from api.kube.kinds import Served
 from api.parameters import text
 from controller.resources.meta import Resource
-from controller.store.selector import Selector
+from controller.store.selector import MOST, Selector
 
 _NAME: Final = "metadata.name"
 _TERM: Final = re.compile(r"(?:[^,\\]|\\.)+")
@@ -41,8 +41,15 @@ def parse_fields(selector: str, known: Mapping[str, Value]) -> tuple[FieldTerm, 
 
     Raises APIError (400) for what does not parse, and for fields that there is no selector for.
     """
-    fields = {_NAME: _name_of, **known}
-    return tuple(_term(term, fields) for term in _TERM.findall(selector))
+    fields, terms = {_NAME: _name_of, **known}, _TERM.findall(selector)
+    check_count(len(terms))
+    return tuple(_term(term, fields) for term in terms)
+
+
+def check_count(terms: int) -> None:
+    """Raises APIError (400) for more requirements than a field selector may have."""
+    if terms > MOST:
+        raise bad_request(f"invalid field selector: it has at most {MOST} requirements")
 
 
 def _name_of(obj: Resource) -> str:

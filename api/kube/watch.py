@@ -4,12 +4,11 @@ of changes").
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Final
 
 from pydantic_core import to_json
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
 
 from api.auth.principal import Principal
 from api.auth.revocation import still_counts
@@ -20,17 +19,21 @@ from api.kube.showing import Showing
 from api.messages import JSON, context_of
 from api.parameters import flag, number, text
 from api.routing import principal_of
+from api.streaming import Streaming
 from api.waiting import first_of
+from controller.resources.meta import Resource
 from controller.store.base import Change, ChangeType, Expired, Unavailable, Watch
 
 _BATCH: Final = 256
+_PIECE: Final = 64 * 1024
+"""Bytes that are sent in one go, about."""
 _BOOKMARK_EVERY: Final = 60.0
 _PATIENCE: Final = 1.0
 """Seconds after which a quiet watcher's token is looked at again."""
 _SHORTEST, _LONGEST = 1800, 3600
 
 
-async def watch(request: Request, kind: str, selection: Selection, show: Showing) -> StreamingResponse:
+async def watch(request: Request, kind: str, selection: Selection, show: Showing) -> Streaming:
     """The stream of events. Raises Expired (410) when the history from that revision on is gone."""
     context = context_of(request)
     given = text(request, "resourceVersion")
@@ -53,7 +56,7 @@ async def watch(request: Request, kind: str, selection: Selection, show: Showing
     )
     seconds = number(request, "timeoutSeconds") or random.randint(_SHORTEST, _LONGEST)  # noqa: S311
     headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events.stream(seconds), media_type=JSON, headers=headers)
+    return Streaming(request, events.stream(seconds), JSON, headers)
 
 
 class Events:
@@ -81,24 +84,29 @@ class Events:
         """Events until the time is up, the token ends, the server stops, or history is gone."""
         store = self._context.store
         since = store.revision() if self._since is None else self._since
-        present = self._present(since) if self._since is None else b""
+        present = self._present(since) if self._since is None else ()
         try:
             async with store.watch(frozenset({self._kind}), name=self._selection.name, since=since) as cursor:
-                yield present
+                for piece in _pieces(present):
+                    yield piece
+                    await asyncio.sleep(0)  # a client who takes everything at once is not the only one
                 async for piece in self._changes(cursor, seconds):
                     yield piece
         except (Expired, Unavailable) as error:
             yield b'{"type":"ERROR","object":%s}\n' % to_json(status_object(translate(error, kube=True)))
 
-    def _present(self, revision: int) -> bytes:
-        """Everything selected, as additions."""
+    def _present(self, revision: int) -> Iterator[bytes]:
+        """Everything selected, as additions: what is there now, encoded as it is sent."""
         objects = self._context.store.list(self._kind, selector=self._selection.labels).items
         chosen = [obj for obj in objects if self._selection.has_fields(obj)]
         self._told.update((obj.name, True) for obj in chosen)
-        lines = [_event("ADDED", self._show.one(obj)) for obj in chosen]
+        return self._additions(chosen, revision)
+
+    def _additions(self, objects: Iterable[Resource], revision: int) -> Iterator[bytes]:
+        for obj in objects:
+            yield _event("ADDED", self._show.one(obj))
         if self._marked:
-            lines.append(self._bookmark(revision, last_initial=True))
-        return b"".join(lines)
+            yield self._bookmark(revision, last_initial=True)
 
     async def _changes(self, cursor: Watch, seconds: float) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
@@ -108,7 +116,8 @@ class Events:
             if not self._caller_counts():
                 return
             if batch:
-                yield b"".join(self._events(batch))
+                for piece in _pieces(self._events(batch)):
+                    yield piece
             elif self._bookmarks and loop.time() >= min(bookmark, end):
                 yield self._bookmark(cursor.revision)
             else:
@@ -157,3 +166,16 @@ class Events:
 
 def _event(kind: str, obj: bytes) -> bytes:
     return b'{"type":"%s","object":%s}\n' % (kind.encode(), obj)
+
+
+def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines, some at a time: a client who stops reading must not have all of them waiting for it in memory."""
+    held, size = list[bytes](), 0
+    for line in lines:
+        held.append(line)
+        size += len(line)
+        if size >= _PIECE:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)

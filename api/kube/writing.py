@@ -11,9 +11,9 @@ from api.errors import bad_request, conflict
 from api.messages import JSON, admission_of, caller_of, warning
 from api.parameters import text
 from controller.admission import Admission, Caller
+from controller.admission.ownership import LONGEST_MANAGER
 from controller.resources.meta import Resource
 
-_LONGEST_MANAGER: Final = 128
 _MOST_WARNINGS: Final = 16
 
 
@@ -31,7 +31,7 @@ def admission_for(request: Request) -> Admission:
 def writer_of(request: Request) -> Caller:
     """Who asks, and which program: the field manager that it names, or what it calls itself."""
     agent = request.headers.get("user-agent", "").partition("/")[0]
-    manager = text(request, "fieldManager") or "".join(c for c in agent if c.isprintable())[:_LONGEST_MANAGER]
+    manager = text(request, "fieldManager") or "".join(c for c in agent if c.isprintable())[:LONGEST_MANAGER]
     return replace(caller_of(request), manager=manager or "unknown")
 
 

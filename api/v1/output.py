@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from pydantic_core import to_json
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from api.auth.revocation import still_counts
 from api.context import Context
@@ -16,6 +16,7 @@ from api.errors import bad_request
 from api.messages import admission_of, context_of
 from api.parameters import flag, number, text
 from api.routing import principal_of
+from api.streaming import Streaming
 from api.v1.views import LogChunkView
 from api.waiting import first_of
 from controller.resources.command import Command
@@ -46,7 +47,7 @@ async def get_logs(request: Request) -> Response:
         if _ended(context_of(request), command) and offset >= _size(request, command, stream):
             return Response(status_code=204, headers=_HEADERS)
     chunks = _chunks(request, command, stream, offset, follow=follow)
-    return StreamingResponse(_encoded(chunks, stream, media), media_type=media, headers=_HEADERS)
+    return Streaming(request, _encoded(chunks, stream, media), media, _HEADERS)
 
 
 def _negotiate(request: Request) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from controller.admission.ownership import owners_before, stamp, tree_of
+from controller.admission.ownership import bounded, owners_before, stamp, tree_of
 from controller.ownership import applied, to_managed_fields
 from controller.resources.meta import API_VERSION, Resource
 
@@ -33,8 +33,8 @@ def apply_wish(
 ) -> R:
     """The object as it becomes, with its owners: for a caller with `applies`.
 
-    `build` makes an object of `{"metadata": …, "spec": …}`, checked. Raises FieldConflicts unless forced, and what
-    `build` raises.
+    `build` makes an object of `{"metadata": …, "spec": …}`, checked. Raises FieldConflicts unless forced, Invalid for
+    one manager too many, and what `build` raises.
     """
     live = tree_of(old) if old is not None else {"metadata": {}, "spec": {}}
     owners = owners_before(old, now) if old is not None else ()
@@ -49,6 +49,6 @@ def apply_wish(
     )
     obj = build(tree)
     metadata = obj.metadata.model_copy(
-        update={"managed_fields": to_managed_fields(owners, API_VERSION), "resource_version": ""}
+        update={"managed_fields": to_managed_fields(bounded(owners), API_VERSION), "resource_version": ""}
     )
     return obj.model_copy(update={"metadata": metadata})

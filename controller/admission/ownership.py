@@ -17,6 +17,8 @@ ManagedFields = tuple[dict[str, Any], ...]
 _TRACKED: Final = {"labels", "annotations", "finalizers", "owner_references"}
 UNNAMED: Final = "vendetta"
 """The manager of changes by programs that give no name."""
+LONGEST_MANAGER: Final = 128
+_MOST_OWNERS: Final = 256
 _MOST_PATHS: Final = 10_000
 RESET: Final[ManagedFields] = ({},)
 """What a client writes into managedFields to end the tracking (Kubernetes, "Clearing managedFields")."""
@@ -60,7 +62,7 @@ def tracked(old: R, new: R, asked: ManagedFields, caller: Caller, now: datetime)
     if asked == RESET:
         return _with(new, ())
     if asked and asked != known:
-        return _with(new, to_managed_fields(_sane(owners_of(asked)), new.api_version))
+        return _with(new, to_managed_fields(_sane(asked), new.api_version))
     if not known:
         return new
     manager = caller.manager or UNNAMED
@@ -83,10 +85,33 @@ def stamp(now: datetime) -> str:
     return rfc3339(now.replace(microsecond=0))
 
 
-def _sane(owners: tuple[Owner, ...]) -> tuple[Owner, ...]:
-    if sum(len(owner.paths) for owner in owners) > _MOST_PATHS:
-        raise Invalid("the object is not valid", Problem(field="metadata.managedFields", message="too many fields"))
+def _sane(asked: ManagedFields) -> tuple[Owner, ...]:
+    """The owners that somebody has written by hand. Raises Invalid."""
+    if not all(_is_named(entry.get("manager", "")) and _is_time(entry.get("time", "")) for entry in asked):
+        raise _not_valid(f"manager is a name of at most {LONGEST_MANAGER} characters, and time is RFC 3339")
+    return bounded(owners_of(asked))
+
+
+def bounded(owners: tuple[Owner, ...]) -> tuple[Owner, ...]:
+    """The owners, if there are not too many. Raises Invalid."""
+    if len(owners) > _MOST_OWNERS or sum(len(owner.paths) for owner in owners) > _MOST_PATHS:
+        raise _not_valid("too many managers, or fields of theirs: take some out of metadata.managedFields")
     return owners
+
+
+def _is_named(manager: Any) -> bool:
+    return isinstance(manager, str) and len(manager) <= LONGEST_MANAGER
+
+
+def _is_time(time: Any) -> bool:
+    try:
+        return not time or (isinstance(time, str) and datetime.fromisoformat(time) is not None)
+    except ValueError:
+        return False
+
+
+def _not_valid(message: str) -> Invalid:
+    return Invalid("the object is not valid", Problem(field="metadata.managedFields", message=message))
 
 
 def _with(obj: R, managed_fields: ManagedFields) -> R:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 Path = tuple[str, ...]
 Tree = dict[str, Any]
+T = TypeVar("T")
 
 NOTHING: Final = object()
 """What is where no value is; it equals nothing else."""
@@ -27,6 +28,30 @@ def overlap(one: Path, other: Path) -> bool:
     """Whether they are the same field, or one is within the other."""
     shorter = min(len(one), len(other))
     return one[:shorter] == other[:shorter]
+
+
+class Index(Generic[T]):
+    """Many fields, each with something of its own, to be asked which of them touch another one (see `overlap`)."""
+
+    def __init__(self, entries: Iterable[tuple[Path, T]]) -> None:
+        self._at: dict[Path, list[T]] = {}
+        self._within: dict[Path, list[Path]] = {}
+        for path, item in entries:
+            if path not in self._at:
+                for end in range(1, len(path)):
+                    self._within.setdefault(path[:end], []).append(path)
+            self._at.setdefault(path, []).append(item)
+
+    def touching(self, path: Path) -> Iterator[tuple[Path, T]]:
+        """Those that are the same, that it is within, and that are within it."""
+        around = [path[:end] for end in range(1, len(path) + 1) if path[:end] in self._at]
+        for found in (*around, *self._within.get(path, ())):
+            for item in self._at[found]:
+                yield found, item
+
+    def touches(self, path: Path) -> bool:
+        """Whether there is one."""
+        return next(self.touching(path), None) is not None
 
 
 def get(tree: Tree, path: Path) -> Any:

@@ -7,13 +7,13 @@ A field has any number of owners. Applying it takes it along; applying another v
 unless forced; a field that its last owner no longer applies is removed. An update takes what it changes from all.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from controller.ownership import fields
-from controller.ownership.fields import Path, Tree, leaves, overlap
+from controller.ownership.fields import Index, Path, Tree, leaves
 
 Operation = Literal["Apply", "Update"]
 APPLY: Final[Operation] = "Apply"
@@ -111,14 +111,15 @@ def applied(
     others = [owner for owner in owners if not owner.is_(manager, APPLY)]
     before = next((owner for owner in owners if owner.is_(manager, APPLY)), None)
     differing = [path for path, value in wanted.items() if fields.get(live, path) != value]
-    conflicts = [conflict for path in differing for conflict in _owning(others, path)]
+    conflicts = list(_conflicts(others, differing))
     if conflicts and not force:
         raise FieldConflicts(conflicts)
     taken = {c.path for c in conflicts}
     others = [replace(owner, paths=owner.paths - taken) for owner in others]
     tree = deepcopy(live)
+    kept = Index((path, None) for path in (*wanted, *(p for owner in others for p in owner.paths)))
     for path in (before.paths if before else frozenset()) - wanted.keys():
-        if not any(overlap(path, kept) for kept in (*wanted, *(p for o in others for p in o.paths))):
+        if not kept.touches(path):
             fields.remove(tree, path)
     for path, value in wanted.items():
         fields.put(tree, path, value)
@@ -135,8 +136,9 @@ def updated(old: Tree, new: Tree, owners: Sequence[Owner], *, manager: str, time
     if not changed:
         return _present(owners, new)
     manager = _admitted(owners, manager)
+    taken = Index((path, None) for path in changed)
     kept = [
-        replace(owner, paths=frozenset(p for p in owner.paths if not any(overlap(p, c) for c in changed)))
+        replace(owner, paths=frozenset(path for path in owner.paths if not taken.touches(path)))
         for owner in owners
         if not owner.is_(manager, UPDATE)
     ]
@@ -153,11 +155,13 @@ def _normal(live: Tree, wanted: dict[Path, Any], normal: Callable[[Tree], Tree])
     return {path: fields.get(stored, path) for path in wanted if fields.get(stored, path) is not fields.NOTHING}
 
 
-def _owning(owners: Iterable[Owner], path: Path) -> Iterable[FieldConflict]:
-    for owner in owners:
-        for owned in sorted(owner.paths):
-            if overlap(path, owned):
-                yield FieldConflict(manager=owner.manager, operation=owner.operation, path=owned)
+def _conflicts(owners: Sequence[Owner], differing: Iterable[Path]) -> Iterator[FieldConflict]:
+    """Who else owns what differs, in the order of the fields and then of the owners."""
+    owned = Index((path, place) for place, owner in enumerate(owners) for path in owner.paths)
+    for path in differing:
+        for found, place in sorted(owned.touching(path), key=lambda pair: (pair[1], pair[0])):
+            owner = owners[place]
+            yield FieldConflict(manager=owner.manager, operation=owner.operation, path=found)
 
 
 def _present(owners: Iterable[Owner], tree: Tree) -> tuple[Owner, ...]:

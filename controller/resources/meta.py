@@ -100,9 +100,9 @@ class ObjectMeta(Model):
     """When the server first stored it."""
     deletion_timestamp: Timestamp | None = None
     """When its deletion was asked for."""
-    finalizers: tuple[str, ...] = ()
+    finalizers: Annotated[tuple[Annotated[str, Field(max_length=253)], ...], Field(max_length=MAX_ENTRIES)] = ()
     """Who must act before it is gone."""
-    owner_references: tuple[OwnerReference, ...] = ()
+    owner_references: Annotated[tuple[OwnerReference, ...], Field(max_length=MAX_ENTRIES)] = ()
     """Who it belongs to."""
     managed_fields: tuple[dict[str, Any], ...] = ()
     """Which manager owns which field."""

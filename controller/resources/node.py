@@ -16,6 +16,10 @@ NODE_CONDITIONS = frozenset({READY, REACHABLE, HOST_KEY_TRUSTED, CREDENTIAL_REBI
 """The types that the controller writes itself."""
 
 
+MOST_WAYS = 64
+"""Transports of a node, and host keys of a transport."""
+
+
 def _path_component(ref: str) -> str:
     if ref in {".", ".."} or "/" in ref or "\x00" in ref:
         raise ValueError("a credentialRef is the name of one file in the credentials directory, not a path")
@@ -44,7 +48,7 @@ class TransportSpec(Model):
     """A file (or folder) in the server's credentials directory."""
     host_key_policy: Literal["strict", "accept-new", "insecure"] | None = None
     """What to do with the host key presented: the default is accept-new."""
-    host_keys: tuple[Text, ...] = ()
+    host_keys: Annotated[tuple[Text, ...], Field(max_length=MOST_WAYS)] = ()
     """Trusted host keys, as OpenSSH public key lines."""
     jump: Name | None = None
     """Another node to go through."""
@@ -116,7 +120,7 @@ class NodeSpec(Model):
     """Services that are known to run on it; at most 256."""
     transport: TransportSpec | None = None
     """How it is reached."""
-    transports: tuple[TransportSpec, ...] = ()
+    transports: Annotated[tuple[TransportSpec, ...], Field(max_length=MOST_WAYS)] = ()
     """The same, as a list in order of preference."""
 
     @model_validator(mode="after")

@@ -10,12 +10,14 @@ Blanks may stand between any two words. Keys and values have the syntax of label
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from controller.resources.meta import Labels
 
+MOST: Final = 100
+"""Requirements of one selector: each is asked of each object."""
 Operator = Literal["in", "notin", "exists", "absent", "gt", "lt"]
 
 
@@ -109,6 +111,8 @@ class _Parser:
         while self._peek().text:
             self._expect(",")
             requirements.append(self._requirement())
+            if len(requirements) > MOST:
+                raise SelectorError(f"a selector has at most {MOST} requirements")
         return tuple(requirements)
 
     def _requirement(self) -> Requirement:

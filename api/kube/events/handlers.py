@@ -12,9 +12,9 @@ from api.context import Context
 from api.errors import APIError, not_found
 from api.kube.events.body import checked, data_of
 from api.kube.events.shape import FieldSelector, shaped, to_core
-from api.kube.events.table import table
+from api.kube.events.table import partial, table
 from api.kube.events.told import NAMESPACE, reported_events, told_events
-from api.kube.negotiation import PLAIN, TABLES, negotiate
+from api.kube.negotiation import PARTIAL_LISTS, PARTIALS, PLAIN, TABLES, negotiate
 from api.messages import JSON, MERGE_PATCH, answer, check_type, context_of, merge_patch, object_of
 from api.parameters import flag, number, text
 from controller.resources.meta import ObjectMeta
@@ -38,7 +38,7 @@ class Handlers:
         """The events of late, or of the objects that are selected; `continue` goes on after an event's name."""
         if flag(request, "watch"):
             raise APIError(405, "MethodNotAllowed", "events cannot be watched: watch the objects they are about")
-        form, context = negotiate(request, (PLAIN, *TABLES)), context_of(request)
+        form, context = negotiate(request, (PLAIN, *TABLES, *PARTIAL_LISTS)), context_of(request)
         selector = FieldSelector(text(request, "fieldSelector"))
         namespace = request.path_params.get("namespace", NAMESPACE)
         limit, after = number(request, "limit"), text(request, "continue") or ""
@@ -51,14 +51,19 @@ class Handlers:
         if limit and len(page) > limit:
             meta |= {"continue": _name(page[limit - 1]), "remainingItemCount": len(page) - limit}
             page = page[:limit]
-        if form is not PLAIN:
+        if form in TABLES:
             return answer(table(form, meta, page, context.clock.now()))
+        if form is not PLAIN:
+            parts = [partial(form, core) for core in page]
+            return answer({"kind": form.kind, "apiVersion": form.api_version, "metadata": meta, "items": parts})
         items = [shaped(core, self._version) for core in page]
         return answer({"kind": "EventList", "apiVersion": self._version, "metadata": meta, "items": items})
 
     async def get(self, request: Request) -> Response:
         """One event, by its name."""
-        form, core = negotiate(request, (PLAIN, *TABLES)), await self._find(request)
+        form, core = negotiate(request, (PLAIN, *TABLES, *PARTIALS)), await self._find(request)
+        if form in PARTIALS:
+            return answer(partial(form, core))
         if form is not PLAIN:
             meta = {"resourceVersion": core["metadata"].get("resourceVersion", "")}
             return answer(table(form, meta, (core,), context_of(request).clock.now()))

@@ -4,6 +4,7 @@ import re
 from typing import Any, Final
 
 from api.errors import bad_request
+from api.kube.selection import check_count
 
 CORE: Final = "v1"
 GROUPED: Final = "events.k8s.io/v1"
@@ -66,7 +67,9 @@ class FieldSelector:
 
     def __init__(self, text: str | None) -> None:
         """Raises APIError (400)."""
-        self._requirements = [_requirement(part) for part in (text or "").split(",") if part.strip()]
+        parts = [part for part in (text or "").split(",") if part.strip()]
+        check_count(len(parts))
+        self._requirements = [_requirement(part) for part in parts]
 
     def exactly(self, field: str) -> str | None:
         """The value that a field must have, if there is one."""

@@ -81,11 +81,12 @@ def table(form: Form, meta: Mapping[str, Any], events: Sequence[Core], now: date
             for column in _COLUMNS
         ],
         "rows": [
-            {"cells": [column.cell(core, now) for column in _COLUMNS], "object": _partial(form, core)}
+            {"cells": [column.cell(core, now) for column in _COLUMNS], "object": partial(form, core)}
             for core in events
         ],
     }
 
 
-def _partial(form: Form, core: Core) -> dict[str, Any]:
+def partial(form: Form, core: Core) -> dict[str, Any]:
+    """An event's metadata alone."""
     return {"kind": "PartialObjectMetadata", "apiVersion": form.api_version, "metadata": core["metadata"]}

@@ -145,3 +145,25 @@ async def test_a_long_list_comes_in_pages(api: API) -> None:
         query = {"limit": "4", "continue": page["metadata"]["continue"]}
     assert pages == whole
     assert len(whole) == 15
+
+
+async def test_clients_of_metadata_get_it_alone(api: API) -> None:
+    """G-1: lists and single events as PartialObjectMetadata, in pages, in both shapes."""
+    await api.node("node-1")
+    for name in ("kopf-1", "kopf-2"):
+        await api.client.post(HERE, json={**REPORT, "metadata": {"name": name}})
+    many = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+    one = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
+    for url in (HERE, GROUPED):
+        whole = (await api.client.get(url)).json()
+        page = (await api.client.get(f"{url}?limit=1", headers=many)).json()
+        assert (page["kind"], page["apiVersion"]) == ("PartialObjectMetadataList", "meta.k8s.io/v1")
+        assert page["metadata"]["remainingItemCount"] == len(whole["items"]) - 1
+        (item,) = page["items"]
+        assert item == {
+            "kind": "PartialObjectMetadata",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": whole["items"][0]["metadata"],
+        }
+        assert (await api.client.get(f"{url}/{item['metadata']['name']}", headers=one)).json() == item
+    assert (await api.client.get(HERE, headers=one)).status_code == 406

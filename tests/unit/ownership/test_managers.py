@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.ownership import APPLY, UPDATE, FieldConflicts, Owner, applied, owners_of, to_managed_fields, updated
-from controller.ownership.fields import Path, Tree, decode, encode, leaves
+from controller.ownership.fields import Index, Path, Tree, decode, encode, leaves, overlap
 
 NOON = "2026-01-13T12:00:00Z"
 LATER = "2026-01-13T13:00:00Z"
@@ -123,3 +123,13 @@ def test_whatever_is_applied_nobody_owns_what_is_not_there(steps: list[tuple[str
         assert all(path in there for owner in owners for path in owner.paths)
         assert owned(owners, manager) == set(leaves(wish))
         assert decode(encode(there)) == there.keys()
+
+
+PATHS = st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(tuple)
+
+
+@given(st.frozensets(PATHS, max_size=12), PATHS)
+def test_an_index_finds_what_a_look_at_each_finds(paths: frozenset[Path], path: Path) -> None:
+    """The field itself, those within it, and those that it is within."""
+    found = sorted(touched for touched, _ in Index((one, None) for one in paths).touching(path))
+    assert found == sorted(one for one in paths if overlap(one, path))
