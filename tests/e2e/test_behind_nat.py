@@ -26,6 +26,7 @@ def network() -> Iterator[Network]:
     if reason := netns.missing():
         pytest.skip(f"no network namespaces here: {reason}")
     with netns.network() as made:
+        made.close_inside()
         yield made
 
 

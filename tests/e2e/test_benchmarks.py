@@ -44,3 +44,10 @@ def test_the_benchmark_of_many_nodes_measures_every_form_of_a_list_and_watchers(
     lines = ran.stdout.splitlines()
     assert len([line for line in lines if line.endswith("x")]) == 5
     assert any(line.startswith("5 watchers, 3 changes: all of them have seen a change after") for line in lines)
+
+
+def test_the_benchmark_of_agents_brings_all_of_them_back() -> None:
+    command = [sys.executable, "-m", "hack.bench.agents", "--simulated", "10", "--real", "1", "--seconds", "1"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "all 11 are back" in ran.stdout

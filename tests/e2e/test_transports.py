@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import MakeServer
-from tests.support import processes
+from tests.support import netns, processes
 from tests.support.agents import AgentProcess
-from tests.support.nodes import Farm, SshdNode
+from tests.support.keys import make_key_pair
+from tests.support.netns import INSIDE, OUTSIDE, Network
+from tests.support.nodes import SshdNode
 from tests.support.server import Server
 
 pytestmark = pytest.mark.sshd
@@ -20,7 +22,7 @@ TOKEN = "a-token-of-the-agent"
 
 
 class Machine(ABC):
-    """A machine behind one of the transports."""
+    """A machine behind one of the transports, on the far side of the network."""
 
     home: Path
 
@@ -36,8 +38,10 @@ class Machine(ABC):
 class ByAgent(Machine):
     """Has an agent on it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, network: Network) -> None:
         self.agent = AgentProcess(folder)
+        self.agent.prefix = network.inside
+        self.agent.address = INSIDE
         self.home = self.agent.home
 
     def break_down(self) -> None:
@@ -51,16 +55,20 @@ class ByHTTP(ByAgent):
 
     def register(self, server: Server) -> None:
         """See there."""
-        asyncio.run(self.agent.serve(TOKEN))
-        register_http(server, self.agent, "machine")
+        asyncio.run(self.agent.serve(TOKEN, "--host", INSIDE, "--insecure"))
+        register_http(server, self.agent, "machine", tls=False, insecure=True)
 
 
 class ByWebSocket(ByAgent):
-    """It dials the server."""
+    """It dials the server, which could not dial it."""
+
+    def __init__(self, folder: Path, network: Network) -> None:
+        super().__init__(folder, network)
+        network.close_inside()
 
     def register(self, server: Server) -> None:
         """See there."""
-        self.agent.connect(server.url, "machine")
+        self.agent.connect(f"http://{OUTSIDE}:{server.port}", "machine", "--insecure")
         until_reachable(server, "machine")
 
 
@@ -80,13 +88,26 @@ class BySSH(Machine):
         asyncio.run(self.node.restart())
 
 
-def register_http(server: Server, agent: AgentProcess, name: str) -> None:
+class FarNode(SshdNode):
+    """An sshd on the far side."""
+
+    def __init__(self, network: Network, root: Path) -> None:
+        super().__init__(root, make_key_pair(root / "key"))
+        self._network = network
+        self.address = INSIDE
+
+    def command(self, port: int) -> list[str]:
+        """Sshd, there."""
+        return [*self._network.inside, *super().command(port)]
+
+
+def register_http(server: Server, agent: AgentProcess, name: str, **more: object) -> None:
     """Register that agent under a name, its token in the credentials directory."""
     folder = server.credentials / "agent"
     folder.mkdir(exist_ok=True)
     (folder / "token").write_text(TOKEN + "\n")
-    transport = {"type": "http", "credential_ref": "agent"}
-    body = {"id": name, "address": "127.0.0.1", "port": agent.port, "transport": transport}
+    transport = {"type": "http", "credential_ref": "agent", **more}
+    body = {"id": name, "address": agent.address, "port": agent.port, "transport": transport}
     assert server.http.post("/api/v1/nodes", json=body).status_code == 200
 
 
@@ -102,24 +123,42 @@ def until_reachable(server: Server, name: str) -> None:
         time.sleep(0.05)
 
 
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """The test is on the server's side of it."""
+    if reason := netns.missing():
+        pytest.skip(f"no network namespaces here: {reason}")
+    with netns.network() as made, made.entered():
+        yield made
+
+
 @pytest.fixture(params=["ssh", "http", "websocket"])
-def machine(request: pytest.FixtureRequest, tmp_path: Path, farm: Farm) -> Iterator[Machine]:
+def machine(request: pytest.FixtureRequest, tmp_path: Path, network: Network) -> Iterator[Machine]:
     """One behind each transport."""
     if request.param == "ssh":
-        yield BySSH(asyncio.run(farm.sshd()))
+        node = FarNode(network, tmp_path)
+        asyncio.run(node.start())
+        yield BySSH(node)
+        node.close()
         return
-    made = (ByHTTP if request.param == "http" else ByWebSocket)(tmp_path)
+    made = (ByHTTP if request.param == "http" else ByWebSocket)(tmp_path, network)
     yield made
     made.agent.close()
 
 
-def test_the_main_job(server: Server, machine: Machine) -> None:
+@pytest.fixture
+def open_server(network: Network, make_server: MakeServer) -> Server:
+    """One that lets the other side in."""
+    return make_server(server={"host": "0.0.0.0"}, auth={"allow_insecure_remote": True}).start()
+
+
+def test_the_main_job(machine: Machine, open_server: Server) -> None:
     """Register, run, collect 20 MB, cancel; lose the server, lose the node's side: once, whole, right (C-9)."""
-    machine.register(server)
-    run_and_collect(server, machine)
-    cancel(server)
-    lose_the_server(server, machine)
-    lose_the_other_side(server, machine)
+    machine.register(open_server)
+    run_and_collect(open_server, machine)
+    cancel(open_server)
+    lose_the_server(open_server, machine)
+    lose_the_other_side(open_server, machine)
 
 
 def run_and_collect(server: Server, machine: Machine) -> None:

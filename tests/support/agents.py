@@ -31,6 +31,7 @@ class AgentProcess:
         self.home.mkdir(exist_ok=True)
         self.state = folder / "agent-state"
         self.log = folder / "agent.log"
+        self.address = "127.0.0.1"
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.prefix: list[str] = []
@@ -43,7 +44,7 @@ class AgentProcess:
         self._environment = {"VENDETTA_AGENT_TOKEN": token}
         self.launch("serve", "--port", str(self.port), *arguments)
         async with asyncio.timeout(20):
-            while not await _listens(self.port):
+            while not await _listens(self.address, self.port):
                 assert self.process is not None
                 assert self.process.poll() is None, self.log.read_text()
                 await asyncio.sleep(0.02)
@@ -90,9 +91,9 @@ class AgentProcess:
                 return
 
 
-async def _listens(port: int) -> bool:
+async def _listens(address: str, port: int) -> bool:
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        _, writer = await asyncio.open_connection(address, port)
     except OSError:
         return False
     writer.close()

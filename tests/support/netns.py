@@ -1,5 +1,7 @@
-"""Two network namespaces with one wire between them; nothing gets into the second one that did not begin there."""
+"""Two network namespaces with one wire between them; the second one can be closed to what comes from the first."""
 
+import ctypes
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -26,6 +28,21 @@ class Network:
 
     outside: list[str]
     inside: list[str]
+    outside_pid: int
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Have this thread, and what it starts, be outside for a while."""
+        with open("/proc/self/ns/net") as back, open(f"/proc/{self.outside_pid}/ns/net") as there:
+            _set(there.fileno())
+            try:
+                yield
+            finally:
+                _set(back.fileno())
+
+    def close_inside(self) -> None:
+        """Let nothing in from here on that was not asked for from inside."""
+        run([*self.inside, "iptables", "-A", "INPUT", "-i", "wire", "-m", "state", "--state", "NEW", "-j", "DROP"])
 
 
 @contextmanager
@@ -35,7 +52,7 @@ def network() -> Iterator[Network]:
     outside, inside = (["nsenter", "--target", str(pid), "--net", "--"] for pid in holders)
     try:
         _wire(holders, outside, inside)
-        yield Network(outside, inside)
+        yield Network(outside, inside, holders[0])
     finally:
         processes.kill(holders)
 
@@ -53,7 +70,11 @@ def _wire(holders: list[int], outside: list[str], inside: list[str]) -> None:
         run([*where, "ip", "address", "add", f"{address}/30", "dev", "wire"])
         run([*where, "ip", "link", "set", "wire", "up"])
         run([*where, "ip", "link", "set", "lo", "up"])
-    run([*inside, "iptables", "-A", "INPUT", "-i", "wire", "-m", "state", "--state", "NEW", "-j", "DROP"])
+
+
+def _set(namespace: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).setns(namespace, 0x40000000):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def run(command: list[str]) -> None:
