@@ -12,6 +12,7 @@ from api.auth.principal import Role
 from api.context import Context
 from api.errors import APIError, bad_request
 from api.routing import principal_of
+from api.tracing import HERE
 from controller.admission import Admission, Caller
 
 JSON: Final = "application/json"
@@ -44,6 +45,7 @@ def caller_of(request: Request) -> Caller:
         operator=principal.may(Role.OPERATOR),
         node_uid=principal.node_uid,
         trusted_local=auth_off and principal.local,
+        traceparent=request.scope.get(HERE, ""),
     )
 
 

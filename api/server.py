@@ -19,6 +19,7 @@ from pathlib import Path
 
 import structlog
 import uvloop
+from starlette.types import ASGIApp
 
 from api.app import build_app
 from api.auth.peer import parse_address
@@ -29,6 +30,7 @@ from api.logs import configure as configure_logs
 from api.reload import Load, Reloader
 from api.stopping import Stopping
 from api.stream import Broadcaster
+from api.tracing import ExtraMissing, open_tracing
 from api.traffic import Traffic
 from controller.announce import announce
 from controller.config import Loaded
@@ -86,7 +88,7 @@ async def _serve(loaded: Loaded, again: Load, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     async with AsyncExitStack() as stack:
         context = await _build(settings, source, frozenset({port}), stack)
-        app = wrap(build_app(context), context)
+        app = await _traced(wrap(build_app(context), context), context, stack)
         stack.push_async_callback(_cancel, asyncio.create_task(context.broadcaster.run(), name="stream"))
         await context.controllers.start()
         stack.push_async_callback(context.controllers.aclose)
@@ -96,6 +98,20 @@ async def _serve(loaded: Loaded, again: Load, listener: socket.socket) -> None:
         log.info("serving", host=host, port=port, store=settings.registry.provider, config=str(source or "defaults"))
         await Server(configure(app, settings), context.stopping).serve([listener])
         log.info("stopping")
+
+
+async def _traced(app: ASGIApp, context: Context, stack: AsyncExitStack) -> ASGIApp:
+    """The application with traces, where the environment wants them."""
+    try:
+        tracing = open_tracing(os.environ, context.version)
+    except ExtraMissing as error:
+        raise StartError(str(error)) from error
+    if tracing is None:
+        return app
+    stack.push_async_callback(tracing.aclose)
+    stack.push_async_callback(_cancel, asyncio.create_task(tracing.follow(context.store), name="tracing"))
+    log.info("traces are on")
+    return tracing.around(app)
 
 
 async def _build(

@@ -9,7 +9,7 @@ class Caller:
 
     `trusted_local`: authentication is off and the raw peer is this machine (contract E-6). `manager` is the program
     that writes, if it has a name for managedFields; `applies`: its changes say themselves who owns what, as those of
-    server-side apply do.
+    server-side apply do. `traceparent`: where the request stands in a trace, if somebody follows it.
     """
 
     name: str
@@ -19,6 +19,7 @@ class Caller:
     trusted_local: bool = False
     manager: str = ""
     applies: bool = False
+    traceparent: str = ""
 
     def acts_for(self, uid: str) -> bool:
         """Whether this caller may speak as the node with that uid."""

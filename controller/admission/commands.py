@@ -15,7 +15,7 @@ from controller.admission.results import Report, reported
 from controller.admission.status import observed
 from controller.reservations import reserving
 from controller.resources.command import SUPPORTED_TYPES, Command, CommandSpec, CommandStatus
-from controller.resources.meta import LAST_APPLIED, ObjectMeta
+from controller.resources.meta import GROUP, LAST_APPLIED, ObjectMeta
 from controller.resources.node import Node
 from controller.resources.scheme import KINDS
 from controller.runtime.clock import Clock
@@ -26,6 +26,8 @@ from transports.script import ScriptInvalid
 Change = Callable[[Command], Command]
 """From the command as it is to the command as it should be; only what may change is taken."""
 
+TRACEPARENT: Final = f"{GROUP}/traceparent"
+"""The annotation that says in which trace a command is, as W3C writes it."""
 ATTEMPTS: Final = 10
 _BUSY = "the command is being changed by too many others at once: try again"
 
@@ -67,7 +69,7 @@ class Commands:
             return known
         self._check_node(spec)
         status = CommandStatus(requested_by=caller.name, digest=digest, queued=self._clock.now())
-        command = Command(metadata=meta, spec=spec, status=status)
+        command = Command(metadata=_traced(meta, caller), spec=spec, status=status)
         command = begun(command, asked, caller, self._clock.now())
         return await self._create(command, again=again)
 
@@ -179,6 +181,13 @@ class Commands:
                 continue
             return _command(stored[0])
         raise Refused(_BUSY)
+
+
+def _traced(meta: ObjectMeta, caller: Caller) -> ObjectMeta:
+    """Where the request stands in a trace is noted after it was told from others: a repeated one stands elsewhere."""
+    if not caller.traceparent:
+        return meta
+    return meta.model_copy(update={"annotations": {**meta.annotations, TRACEPARENT: caller.traceparent}})
 
 
 def digest_of(spec: CommandSpec, meta: ObjectMeta) -> str:
