@@ -196,6 +196,20 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
         assert pages[f"{name.lower()}.md"].read_text().startswith(f"# {name}\n")
 
 
+def test_every_alert_is_seen_to_fire_and_to_be_silent() -> None:
+    """promtool runs those tests (hack/chart.sh); here none may be missing."""
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    alerts = {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}
+    cases = [
+        case
+        for file in (CHART / "tests/promtool").glob("*.yaml")
+        for test in yaml.safe_load(file.read_text())["tests"]
+        for case in test["alert_rule_test"]
+    ]
+    assert {case["alertname"] for case in cases if case["exp_alerts"]} == alerts
+    assert {case["alertname"] for case in cases if not case["exp_alerts"]} == alerts
+
+
 def test_histograms_of_commands_have_exemplars_in_openmetrics_only(server: Server) -> None:
     """D-4: which command it was, without a series of its own."""
     text = server.http.get("/metrics", headers=OPENMETRICS).text

@@ -134,6 +134,22 @@ def test_the_providers_label_is_bounded() -> None:
         assert 'vendetta_nodes{provider="other",status="unknown"} 40.0' in lines
 
 
+def test_a_large_fleet_has_no_more_series_than_a_small_one() -> None:
+    """D-4: no label names a node, nor does a route."""
+
+    def series(live: Live, *nodes: str) -> set[tuple[str, frozenset[tuple[str, str]]]]:
+        live.add_nodes(*nodes)
+        for name in nodes[-3:]:
+            httpx2.get(f"{live.url}/api/v1/nodes/{name}").raise_for_status()
+        families = parse_text(httpx2.get(f"{live.url}/metrics/prometheus").text)
+        return {(s.name, frozenset(s.labels.items())) for family in families for s in family.samples}
+
+    with serve() as live:
+        series(live, "first")
+        few = series(live, "a", "b", "c")
+        assert series(live, *(f"node-{n}" for n in range(2000))) == few
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_promtool_finds_nothing_to_complain_about(live: Live) -> None:
     """D-4: names, units and help as Prometheus wants them."""
