@@ -4,6 +4,7 @@
 # the start time in the claim stay true. C has its pipes open for reading, too: if this process dies, C may
 # have to wait, but it is not killed, and the reaper reads on.
 
+my $HEAD_START = 0.02;  # seconds for C to become the command
 my ($births, $born);    # a pipe: commands that have claimed, and whose claim is to be acknowledged
 
 sub verb_start {
@@ -41,7 +42,8 @@ sub undo {
     return $size ? $text : '';
 }
 
-# launch: as little as can be is left for after the fork, when every page that either process writes to is copied.
+# launch: what this process writes to after the fork is copied, page by page, until C has become the command: that is
+# more work than C's. So this process has done everything before, and then waits for that, if it is soon.
 sub launch {
     my ($r) = @_;
     pipe(my $out, my $to_out) && pipe(my $err, my $to_err) or return 0;
@@ -53,9 +55,14 @@ sub launch {
     $r->{err} = stream($r, $err, 'e');
     $ours{"$r->{run}.$r->{nonce}"} = $r;
     by(least($r->{until}, $r->{t0} + 100));
+    pipe(my $changed, my $change) or return 0;
+    my $wait = '';
+    vec($wait, fileno $changed, 1) = 1;
     my $pid = fork;
     return 0 unless defined $pid;
     become($r, $to_out, $to_err) if $pid == 0;
+    close $change;    # exec closes the other one
+    select($wait, undef, undef, $HEAD_START);
     $r->{pid} = $pid;
     $children{$pid} = [\&buried, $r];
     return 1;
