@@ -120,9 +120,12 @@ def translate(error: Exception, *, kube: bool = False) -> APIError:
     return APIError(500, "InternalError", "the server failed at this request; its log says why")
 
 
+_KUBE: Final = frozenset({"/api", "/api/", "/version", "/version/"})
+
+
 def speaks_kube(path: str) -> bool:
     """Whether a path is Kubernetes' own: `/api/v1` is the document's, but for what Kubernetes has there as well."""
-    return path.startswith(("/apis", "/api/v1/events", "/api/v1/namespaces"))
+    return path.startswith(("/apis", "/api/v1/events", "/api/v1/namespaces", "/openapi/")) or path in _KUBE
 
 
 def render(error: APIError, scope: Scope) -> Response:

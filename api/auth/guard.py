@@ -14,7 +14,7 @@ from api.auth.headers import read_headers
 from api.auth.local_door import LocalDoor
 from api.auth.token_door import TokenDoor
 from api.context import Context
-from api.errors import APIError
+from api.errors import APIError, forbidden
 from api.refusal import refuse
 
 _STARTS: Final = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
@@ -41,7 +41,10 @@ class Guard:
             await self._app(scope, receive, send)
             return
         try:
-            admission = await self._door.admit(scope, read_headers(scope["headers"]))
+            headers = read_headers(scope["headers"])
+            admission = await self._door.admit(scope, headers)
+            if headers.impersonates:
+                raise forbidden("nobody can be impersonated here: use a token of that role, and leave out --as")
         except APIError as error:
             self._traffic.refused(error.status)
             await refuse(scope, receive, send, error)

@@ -34,6 +34,8 @@ class DoorHeaders:
     preflight_method: bytes = b""
     forwarded: bool = False
     """Something says that a proxy stands between, whatever it says about it."""
+    impersonates: bool = False
+    """The caller wants to be taken for somebody else (Kubernetes, "User impersonation")."""
 
 
 _SEVERAL: Final = {
@@ -49,6 +51,8 @@ _SINGLE: Final = {
     b"sec-fetch-mode": "fetch_mode",
     b"access-control-request-method": "preflight_method",
 }
+_FORWARDED, _IMPERSONATE = b"x-forwarded", b"impersonate-"
+_PREFIXES: Final = (_FORWARDED, _IMPERSONATE)
 _OF_INTEREST: Final = _FORWARDING | _SEVERAL.keys() | _SINGLE.keys()
 
 
@@ -56,7 +60,7 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> DoorHeaders:
     """Pick the headers that matter. Names are lower case already, as ASGI demands."""
     found = DoorHeaders()
     for name, value in raw:
-        if name in _OF_INTEREST or name.startswith(b"x-forwarded"):
+        if name in _OF_INTEREST or name.startswith(_PREFIXES):
             _take(found, name, value)
     return found
 
@@ -67,5 +71,7 @@ def _take(found: DoorHeaders, name: bytes, value: bytes) -> None:
         setattr(found, field, (*getattr(found, field), value))
     elif name in _SINGLE:
         setattr(found, _SINGLE[name], value)
-    if name in _FORWARDING or name.startswith(b"x-forwarded"):
+    if name in _FORWARDING or name.startswith(_FORWARDED):
         found.forwarded = True
+    if name.startswith(_IMPERSONATE):
+        found.impersonates = True

@@ -6,13 +6,13 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors import not_found
+from api.errors import APIError, not_found
 from api.kube.events.told import NAMESPACE
 from api.kube.negotiation import PLAIN, negotiate
-from api.kube.parameters import COMMON, SELECTING
+from api.kube.parameters import COMMON, LISTING
 from api.kube.selection import Selection, parse_fields
 from api.messages import JSON, answer, context_of
-from api.parameters import text
+from api.parameters import flag, text
 from api.routing import Operation, Path
 from controller.resources.meta import ObjectMeta, Resource
 from controller.store.selector import Selector
@@ -33,6 +33,8 @@ _LIST: Final = {"type": "object", "properties": {"kind": {"const": "NamespaceLis
 
 async def _list(request: Request) -> Response:
     """The namespace, where it is selected. It never changes, so there is no watch."""
+    if flag(request, "watch"):
+        raise APIError(405, "MethodNotAllowed", "namespaces cannot be watched: there is one, and it never changes")
     negotiate(request, (PLAIN,))
     labels, fields = text(request, "labelSelector"), text(request, "fieldSelector")
     selection = Selection(
@@ -57,7 +59,7 @@ def namespace_paths() -> Iterator[Path]:
     listing = Operation(
         handler=_list,
         summary="List namespaces",
-        parameters=(*COMMON, *SELECTING),
+        parameters=LISTING,
         responses={200: ("The list.", _LIST, JSON)},
     )
     getting = Operation(

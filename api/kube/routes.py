@@ -136,7 +136,7 @@ def _status(served: Served, handlers: StatusHandlers) -> Path:
                 body=status_schema(),
                 body_types=(MERGE_PATCH,),
                 body_others={JSON_PATCH: json_patch_schema(OBSERVING)},
-                parameters=WRITING,
+                parameters=(*WRITING, FORCE),
                 responses={200: found},
             ),
         },

@@ -72,6 +72,14 @@ def test_an_admin_may_do_everything(kubectl: Kubectl) -> None:
     kubectl("delete", "node", "n1")
 
 
+@pytest.mark.parametrize("kubectl", ["admin"], indirect=True)
+def test_nobody_acts_for_somebody_else(kubectl: Kubectl) -> None:
+    """E-5: impersonation is refused, and not overlooked: the answer would be about the caller's own rights."""
+    kubectl("get", "nodes", "-o", "name")  # so that it knows the resources: of discovery it tells no reasons
+    for ask in (("get", "nodes"), ("auth", "can-i", "delete", "nodes.vendetta.dev")):
+        assert "nobody can be impersonated here" in kubectl.refused(*ask, "--as", "olga")
+
+
 @pytest.mark.parametrize("kubectl", ["viewer"], indirect=True)
 def test_a_viewer_may_look(kubectl: Kubectl) -> None:
     """E-5: and kubectl tells it so, before and after it tries."""

@@ -135,7 +135,9 @@ async def test_there_is_no_apply_of_a_status(api: API) -> None:
     """G-1: 415 names what there is."""
     await api.node("n1")
     applied = await api.client.patch(
-        f"{NODE}/status?fieldManager=m", content="{}", headers={"Content-Type": "application/apply-patch+yaml"}
+        f"{NODE}/status?fieldManager=m&force=false",
+        content="{}",
+        headers={"Content-Type": "application/apply-patch+yaml"},
     )
     assert applied.status_code == 415
     assert "merge-patch" in applied.text

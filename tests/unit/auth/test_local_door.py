@@ -214,3 +214,11 @@ async def test_the_kubernetes_face_gets_a_status() -> None:
     """B-10: the door answers in the shape of the face that was called."""
     answer = await through(client=REMOTE, target="/apis/vendetta.dev/v1/nodes")
     assert b'"kind":"Status"' in answer.body.replace(b" ", b"")
+
+
+@pytest.mark.parametrize("name", ["Impersonate-User", "impersonate-group", "Impersonate-Extra-scopes"])
+@pytest.mark.parametrize("target", ["/api/v1/nodes", "/apis/vendetta.dev/v1/nodes"])
+async def test_nobody_is_taken_for_somebody_else(name: str, target: str) -> None:
+    """E-6: a request that asks for less rights than its caller has must not be served with all of them."""
+    answer = await ask(Guard(echo, await make_context()), target=target, headers={name: "olga"})
+    assert (answer.status, b"nobody can be impersonated here" in answer.body) == (403, True)
