@@ -6,7 +6,7 @@ from api.auth.principal import Role
 from api.messages import JSON, MERGE_PATCH
 from api.parameters import BOOLEAN, DURATION, SELECTOR, Parameter
 from api.routing import Operation, Path, Reply
-from api.v1 import commands, nodes, output, services, timeline
+from api.v1 import commands, discovery, nodes, output, services, timeline
 from api.v1.bodies import (
     ClaimRequest,
     CommandRequest,
@@ -29,6 +29,7 @@ from api.v1.views import (
     NodeStatusView,
     NodeView,
     ServicesView,
+    TargetGroup,
     TimelineView,
 )
 
@@ -349,4 +350,31 @@ SERVICE_PATHS: Final = (
     ),
 )
 
-PATHS: Final = COMMAND_PATHS + NODE_PATHS + SERVICE_PATHS
+DISCOVERY_PATHS: Final = (
+    Path(
+        template="/api/v1/sd/prometheus",
+        tag="services",
+        operations={
+            "GET": Operation(
+                handler=discovery.prometheus_targets,
+                summary="Services as targets for Prometheus",
+                parameters=(
+                    Parameter(name="type", description="Only services of this type.", schema=_TEXT),
+                    Parameter(
+                        name="healthy",
+                        description="Only services that are (true) or are not (false) known to run.",
+                        schema=BOOLEAN,
+                    ),
+                    _SELECTOR,
+                    Parameter(name="If-None-Match", where="header", description="304 if it is still this one."),
+                ),
+                responses={
+                    200: ("Target groups.", list[TargetGroup], JSON),
+                    304: ("Not changed.", None, JSON),
+                },
+            ),
+        },
+    ),
+)
+
+PATHS: Final = DISCOVERY_PATHS + COMMAND_PATHS + NODE_PATHS + SERVICE_PATHS

@@ -21,11 +21,11 @@ async def list_services(request: Request) -> Response:
         for node in everything
         if (only is None or node.name == only) and (selector is None or selector.matches(node.metadata.labels))
     ]
-    services = {node.name: views for node in chosen if (views := _views(node, kind))}
+    services = {node.name: views for node in chosen if (views := views_of(node, kind))}
     return answer({"services": services, "nodes": len(everything)})
 
 
-def _views(node: Node, kind: str | None) -> list[ServiceView]:
+def views_of(node: Node, kind: str | None) -> list[ServiceView]:
     """The node's services, sorted by id; of a node that is not active nobody knows how they are."""
     views = [service_view(s) for s in sorted(node.spec.services, key=lambda s: s.id) if kind in {None, s.type}]
     if status_of(node) != "active":

@@ -224,6 +224,13 @@ class ServicesView(TypedDict):
     nodes: Count
 
 
+class TargetGroup(TypedDict):
+    """Targets of Prometheus' HTTP service discovery, and their labels."""
+
+    targets: list[str]
+    labels: dict[str, str]
+
+
 class LogChunkView(TypedDict):
     """A piece of output: `data` when it is text, `base64` when it is not."""
 

@@ -52,6 +52,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, client_key: KeyPair) -> Ite
     running.http.headers["Authorization"] = f"Bearer {TOKEN}"
     running.start()
     running.register("machine", asyncio.run(farm.sshd()))
+    services = {
+        "server": {"type": "metrics", "status": "running", "port": running.port},
+        "other": {"type": "web", "status": "running", "port": 9},
+    }
+    change = {"services": services, "labels": {"example.com/tier": "front"}}
+    assert running.http.put("/api/v1/nodes/machine", json=change).status_code == 200
     for action in ("true", "false"):
         running.send("machine", action)
     yield running
@@ -72,10 +78,20 @@ def prometheus(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
         {"job_name": "text", "params": {"format": ["prometheus"]}, **token},
         {"job_name": "stranger"},
     ]
+    discovery = {"url": f"{server.url}/api/v1/sd/prometheus?type=metrics&healthy=true", "refresh_interval": "1s"}
+    discovered = {
+        "job_name": "discovered",
+        # Before version 2.43 this part of Prometheus does not know what kind of token it is unless told.
+        "http_sd_configs": [discovery | {"authorization": {"type": "Bearer", **token["authorization"]}}],
+        "relabel_configs": [
+            {"source_labels": [f"__meta_vendetta_{label}"], "target_label": label}
+            for label in ("node", "service", "node_label_example_com_tier")
+        ],
+    }
     config = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(RULES)],
-        "scrape_configs": [job | common for job in jobs],
+        "scrape_configs": [*(job | common for job in jobs), discovered | token],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     line = [programs()[0], f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
@@ -118,6 +134,13 @@ def test_prometheus_scrapes_it_by_every_path_and_only_with_a_token(server: Serve
     assert "401" in found["stranger"][1]
     assert value(prometheus, 'vendetta_commands{job="default", status="success"}') == 1
     assert value(prometheus, 'vendetta:nodes:sum{job="default"}') == 1
+
+
+def test_prometheus_scrapes_the_services_that_it_is_told_of(prometheus: httpx2.Client) -> None:
+    """D-5: HTTP service discovery, by a real Prometheus."""
+    labels = 'job="discovered", node="machine", service="server", node_label_example_com_tier="front"'
+    assert value(prometheus, f"up{{{labels}}}") == 1
+    assert value(prometheus, f'vendetta_commands{{{labels}, status="success"}}') == 1
 
 
 def test_the_rules_are_loaded_and_none_has_an_error(prometheus: httpx2.Client) -> None:
