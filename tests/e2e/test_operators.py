@@ -78,7 +78,7 @@ def test_the_example_labels_new_nodes(server: Server, tmp_path: Path) -> None:
     """G-1: those that are there already and those that come; it reports an event about each."""
     for name, labels in (("build-eu-07", {}), ("db-us-1", {"role": "database"})):
         server.http.post("/api/v1/nodes", json={"id": name, "labels": labels}).raise_for_status()
-    with operator(server, tmp_path, ROOT / "examples" / "operator.py"):
+    with operator(server, tmp_path, ROOT / "examples" / "labelling_operator.py"):
         until(server, f"{NODES}/build-eu-07", lambda n: "labels" in n["metadata"])
         server.http.post("/api/v1/nodes", json={"id": "web-9"}).raise_for_status()
         until(server, f"{NODES}/web-9", lambda n: n["metadata"].get("labels") == {"role": "web"})

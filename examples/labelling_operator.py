@@ -2,7 +2,7 @@
 
     vendetta kubeconfig > kubeconfig
     pip install kopf kubernetes
-    KUBECONFIG=kubeconfig kopf run --standalone --all-namespaces examples/operator.py
+    KUBECONFIG=kubeconfig kopf run --standalone --all-namespaces examples/labelling_operator.py
 
 `build-eu-07` becomes `role=build, region=eu`. What somebody has labelled already stays as it is.
 """
