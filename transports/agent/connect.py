@@ -14,7 +14,7 @@ from transports.agent.dial import Dialler
 from transports.agent.enrol import EnrolError, Server, enrol, renew, renewal_in
 from transports.agent.local import LocalNode
 from transports.agent.options import JOIN_TOKEN, TOKEN, agent_version, secret
-from transports.agent.state import StateFile
+from transports.agent.state import StateError, StateFile
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class _Identity:
             await asyncio.sleep(max(wait, SHORTEST_RENEWAL))
             try:
                 self.state = await asyncio.to_thread(renew, self._server, self.state, self._file)
-            except EnrolError as error:
+            except (EnrolError, StateError) as error:
                 log.warning("the token could not be renewed: %s", error)
 
 

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -20,11 +21,16 @@ TIMEOUT: Final = 15.0
 
 
 class EnrolError(Exception):
-    """The server did not take this agent; the message says why and what to do. `lasting`: it will not by itself."""
+    """The server did not take this agent; the message says why. `status` is HTTP's, 0 when there was no answer."""
 
-    def __init__(self, message: str, *, lasting: bool) -> None:
+    def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
-        self.lasting = lasting
+        self.status = status
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it will not pass by itself."""
+        return 400 <= self.status < 500 and self.status not in {408, 429}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +69,9 @@ class Server:
             with opener.open(request, timeout=TIMEOUT) as response:
                 return json.loads(response.read(1 << 20) or b"{}")
         except urllib.error.HTTPError as error:
-            raise EnrolError(
-                _refusal(error), lasting=400 <= error.code < 500 and error.code not in {408, 429}
-            ) from None
+            raise EnrolError(_refusal(error), error.code) from None
         except (OSError, ValueError) as error:
-            raise EnrolError(f"cannot reach {self.url}: {getattr(error, 'reason', error)}", lasting=False) from None
+            raise EnrolError(f"cannot reach {self.url}: {getattr(error, 'reason', error)}") from None
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -78,15 +82,24 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def enrol(server: Server, state: State, file: StateFile, *, token: str, join: str, facts: Mapping[str, Any]) -> State:
-    """Join if there is a join token and nothing that admits yet; else register again. Returns the new state."""
+    """Register with what was given before; join if that does not count, or there is nothing. Returns the new state.
+
+    A token that another server has given is shown to that one only.
+    """
     body = {"id": state.id, **facts}
-    own = token or (state.token if state.server == server.url else "")
-    if join and not own:
-        joined = _given(server, state, file, server.post("/api/v1/join", {**body, "key": state.key}, join))
-        log.info("joined %s as node %s", server.url, state.id)
-        return joined
-    server.post("/api/v1/nodes", body, own)
-    return state
+    state = state if state.server == server.url else replace(state, token="", expires_at="", server=server.url)
+    own = token or state.token
+    if own or not join:
+        try:
+            server.post("/api/v1/nodes", body, own)
+        except EnrolError as error:
+            if error.status != HTTPStatus.UNAUTHORIZED or token or not join:
+                raise
+        else:
+            return state
+    joined = _given(server, state, file, server.post("/api/v1/join", {**body, "key": state.key}, join))
+    log.info("joined %s as node %s", server.url, state.id)
+    return joined
 
 
 def renew(server: Server, state: State, file: StateFile) -> State:
