@@ -1,10 +1,14 @@
-"""Ctrl-C during `exec`: asks once whether to cancel what runs remotely (contract F-4)."""
+"""Ctrl-C: ends a watch for sure, and during `exec` asks once whether to cancel what runs remotely (contract F-4)."""
 
 import asyncio
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+AGAIN: Final = 0.5
 
 
 class Interrupts:
@@ -27,6 +31,26 @@ class Interrupts:
         """Return at the next SIGINT."""
         await self._more.wait()
         self._more.clear()
+
+
+@contextmanager
+def insistent() -> Iterator[None]:
+    """While inside, a Ctrl-C comes again twice a second until it gets through.
+
+    Python drops a KeyboardInterrupt that happens to be raised in a finalizer or a callback.
+    """
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt), signal.signal(signal.SIGALRM, interrupt)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGALRM, before[1])
 
 
 async def wants_to_cancel(question: str, interrupts: Interrupts) -> bool:

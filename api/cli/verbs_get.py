@@ -10,6 +10,7 @@ from api.cli.apply import DryRun, params_of
 from api.cli.client import Client
 from api.cli.describe import described
 from api.cli.errors import CLIError, Expired, Misused, NotFound
+from api.cli.interrupt import insistent
 from api.cli.invocation import Invocation
 from api.cli.kinds import COMMANDS, Kind, kind_and_names, name_of, title
 from api.cli.manifests import read
@@ -61,7 +62,8 @@ def get(
         raise Misused("give names or a selector, not both")
     with context.ensure_object(Invocation).client() as client:
         if watch:
-            _watch(client, kind, names, selector, output)
+            with insistent():
+                _watch(client, kind, names, selector, output)
         elif len(names) == 1:
             show_one(client.get(kind, names[0]), kind, output)
         elif names:

@@ -11,9 +11,7 @@ import typer
 from api.auth.principal import Role
 from api.cli.errors import Failed, Misused
 from api.cli.output import Output, Shape, say, say_json, warn
-from controller.config import ConfigError, load
 from controller.duration import SECOND, format_duration, parse_duration
-from controller.settings import PUBLISHED_AUTH_TOKEN, PUBLISHED_JWT_SECRET
 
 _UID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAME: Final = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -50,6 +48,8 @@ def create(
     """
     _check_node(role, node)
     from api.auth.tokens import mint  # noqa: PLC0415 - the JWT library loads slowly, and only this needs it
+    from controller.config import ConfigError, load  # noqa: PLC0415 - loads the models, likewise
+    from controller.settings import PUBLISHED_AUTH_TOKEN, PUBLISHED_JWT_SECRET  # noqa: PLC0415 - likewise
 
     try:
         settings = load(config).settings

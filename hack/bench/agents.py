@@ -83,7 +83,7 @@ async def measure(folder: Path, simulated: int, real: int, seconds: float) -> No
             agents[-1].connect(server.url, f"real-{i}")
         await _dial(server, simulated, stack)
         await reachable(server, simulated + real)
-        await asyncio.sleep(10)
+        await asyncio.sleep(min(10, seconds))
         before, full = cost(server.process.pid)
         await asyncio.sleep(seconds)
         after, _ = cost(server.process.pid)

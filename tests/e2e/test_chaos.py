@@ -27,7 +27,7 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     if os.geteuid() or subprocess.run([*NAMESPACES, "true"], capture_output=True, check=False).returncode:
         pytest.skip("private namespaces need root")
     folder = tmp_path_factory.mktemp("chaos")
-    command = [sys.executable, "-m", "hack.chaos", "--minutes", "0.4", "--nodes", "2", "--seed", "5"]
+    command = [sys.executable, "-m", "hack.chaos", "--minutes", "0.2", "--nodes", "2", "--seed", "5"]
     done = subprocess.run(
         [*NAMESPACES, *command, "--keep", folder], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )

@@ -459,7 +459,7 @@ async def _one_round(node: Any, make_request: NewRun, rng: random.Random) -> str
 
 
 async def test_random_kills_never_run_a_command_twice(make_node: Callable[[str], Any], new_run: NewRun) -> None:
-    seconds = float(os.environ.get("VENDETTA_FUZZ_SECONDS", "30"))
+    seconds = float(os.environ.get("VENDETTA_FUZZ_SECONDS", "15"))
     rng = random.Random(os.environ.get("VENDETTA_FUZZ_SEED"))
     nodes = [make_node(f) for f in os.environ.get("VENDETTA_FUZZ_SHELLS", "dash bash busybox perl perl+sh").split()]
     tally: dict[str, int] = {}
