@@ -19,8 +19,8 @@ from transports.runner.client import Runner
 
 SHELLS = {"dash": "dash", "busybox": "busybox", "bash": "bash", "mksh": "mksh", "yash": "yash", "perl": "dash"}
 """The shell of each kind of node."""
-SLOW, SHORT = {"test_faults", "test_limits"}, ["dash", "busybox", "perl"]
-ALL_SHELLS = os.environ.get("VENDETTA_SHELLS") == "all"
+SOME = list(SHELLS) if os.environ.get("VENDETTA_SHELLS") == "all" else ["dash", "busybox", "perl"]
+"""For tests that wait long."""
 LANGUAGES = {"perl": ("perl",), "perl+sh": ("perl", "sh"), "sh+perl": ("sh", "perl")}
 """In which language runner after runner is on a node of that kind, unless it is always `sh`."""
 
@@ -172,14 +172,7 @@ def make_node(tmp_path: Path) -> Iterator[Callable[[str], Node]]:
         node.end_processes()
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run every test that takes a node once for each shell; what waits long only in the short list, unless asked."""
-    if "node" in metafunc.fixturenames:
-        slow = metafunc.module.__name__.rpartition(".")[2] in SLOW
-        metafunc.parametrize("node", SHORT if slow and not ALL_SHELLS else list(SHELLS), indirect=True)
-
-
-@pytest.fixture
+@pytest.fixture(params=list(SHELLS))
 def node(request: pytest.FixtureRequest, make_node: Callable[[str], Node]) -> Node:
     """A node, once for each shell."""
     return make_node(request.param)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.runner.conftest import SOME
 from tests.support import processes
 from transports.base import RunId, RunState, RunStatus, StartRequest, StopReason
 from transports.errors import ConnectionLost, NodeStorageFull, StartRefused, TransportError, UnsupportedShell
@@ -25,6 +26,12 @@ NewRun = Callable[..., StartRequest]
 Launch = Callable[[], Awaitable[Runner]]
 Ended = Callable[..., Awaitable[RunStatus]]
 Until = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture(params=SOME)
+def node(request: pytest.FixtureRequest, make_node: Callable[[str], Any]) -> Any:
+    """A node, once for some shells: these tests wait long."""
+    return make_node(request.param)
 
 
 def claim(node: Any, run: RunId) -> list[str]:

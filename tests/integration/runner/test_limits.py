@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.runner.conftest import SOME
 from transports.base import RunId, RunState, RunStatus, StartRequest, StopReason
 from transports.runner.client import Runner
 
@@ -17,6 +18,12 @@ Launch = Callable[[], Awaitable[Runner]]
 Ended = Callable[..., Awaitable[RunStatus]]
 Until = Callable[..., Awaitable[None]]
 TAIL = 64 * 1024
+
+
+@pytest.fixture(params=SOME)
+def node(request: pytest.FixtureRequest, make_node: Callable[[str], Any]) -> Any:
+    """A node, once for some shells: these tests wait long."""
+    return make_node(request.param)
 
 
 def carriers(run: RunId) -> list[int]:

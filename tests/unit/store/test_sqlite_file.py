@@ -198,17 +198,20 @@ asyncio.run(main())
         assert connection.execute("SELECT name FROM objects").fetchall() == [("a",)]
 
 
-async def test_ten_thousand_objects_are_loaded_in_well_under_two_seconds(tmp_path: Path) -> None:
+async def test_loading_ten_thousand_objects_takes_a_few_times_what_making_them_takes(tmp_path: Path) -> None:
     """History is not read at the start."""
     store = sqlite(tmp_path / "db")
     await store.start()
-    await store.write(*(Create(obj=node(f"n{n}", labels={"env": "dev"}, address="10.0.0.1")) for n in range(10_000)))
+    # Processor time: how busy the machine is otherwise does not count.
+    began = time.process_time()
+    made = [Create(obj=node(f"n{n}", labels={"env": "dev"}, address="10.0.0.1")) for n in range(10_000)]
+    making = time.process_time() - began
+    await store.write(*made)
     await store.aclose()
     store = sqlite(tmp_path / "db")
-    # Processor time: how busy the machine is otherwise does not count.
     began = time.process_time()
     await store.start()
     took = time.process_time() - began
     assert len(store.list("Node").items) == 10_000
     await store.aclose()
-    assert took < 1.5
+    assert took < 6 * making
