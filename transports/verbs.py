@@ -14,7 +14,7 @@ is raised again on this side.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from transports import errors
 from transports.base import Output, Probe, RunId, RunStatus, Session, SessionInfo, StartRequest
@@ -26,6 +26,9 @@ MESSAGE_LIMIT = 16 * 1024 * 1024
 """Bytes of one message: a command with its input is at most 4 MiB, and base64 takes a third more."""
 READ_LIMIT = 1024 * 1024
 """Bytes of output that one answer may hold, whatever was asked for."""
+_MOST, _LONGEST, _FACTS = 1 << 63, 128, 4096
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +106,6 @@ _REASONS: dict[str, type[TransportError]] = {
 }
 
 
-def names() -> tuple[str, ...]:
-    """What verbs there are."""
-    return tuple(_VERBS)
-
-
 def dump_verb(verb: Verb) -> dict[str, Any]:
     """A verb as a message."""
     return {"verb": verb.verb, **dump(verb)}
@@ -139,9 +137,32 @@ def load_answer(verb: Verb, value: object) -> Any:
     if verb.answer is None:
         return None
     try:
-        return load(verb.answer, value.get("answer") if isinstance(value, dict) else None)
+        return checked(load(verb.answer, value.get("answer") if isinstance(value, dict) else None))
     except Malformed as exc:
         raise ConnectionLost(f"the agent's answer to {verb.verb} makes no sense: {exc}") from exc
+
+
+def checked(said: T) -> T:
+    """What an agent said, unless no agent of ours could have: it goes into the store. Raises Malformed."""
+    match said:
+        case RunStatus():
+            sizes = (said.stdout.kept, said.stdout.total, said.stderr.kept, said.stderr.total, said.duration)
+            _check(all(n is None or 0 <= n < _MOST for n in sizes), "a size or a duration")
+            _check(said.exit_code is None or 0 <= said.exit_code <= 255, "the exit code")
+            _check(said.signal is None or 0 < said.signal <= 127, "the signal")
+            _check(len(said.boot_id) <= _LONGEST, "the boot id")
+        case Probe():
+            _check(len(said.boot_id) <= _LONGEST and 0 <= said.uptime < _MOST, "the boot id or the uptime")
+            _check(sum(len(k) + len(v) for k, v in said.facts.items()) <= _FACTS, "the facts")
+        case SessionInfo():
+            words = (said.boot_id, said.runner, said.install_id, said.host_key or "")
+            _check(all(len(word) <= _LONGEST for word in words), "who it is")
+    return said
+
+
+def _check(holds: bool, what: str) -> None:  # noqa: FBT001 - an assertion's argument
+    if not holds:
+        raise Malformed(f"{what} cannot be what a runner said")
 
 
 async def perform(session: Session, verb: Verb) -> Answer:
@@ -194,6 +215,8 @@ class RemoteSession(ABC):
         """See `transports.base.Session.read`."""
         check_run(run)
         output: Output = await self._live(Read(run=run, stdout=stdout, stderr=stderr, limit=limit))
+        if len(output.stdout) + len(output.stderr) > limit:
+            raise ConnectionLost(f"the agent answered with more of run {run} than was asked for")
         return output
 
     async def cancel(self, run: RunId) -> RunStatus:

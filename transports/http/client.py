@@ -31,7 +31,7 @@ async def open_client(endpoint: Endpoint) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         base_url=f"{'http' if tls is None else 'https'}://{host}:{endpoint.port}",
         connector=aiohttp.TCPConnector(
-            resolver=_Pinned(targets), ssl=tls or False, limit=CONNECTIONS, keepalive_timeout=60, force_close=False
+            resolver=_Pinned(targets), ssl=tls or False, limit=CONNECTIONS, keepalive_timeout=60
         ),
         headers={"User-Agent": "vendetta"} | ({"Authorization": f"Bearer {token}"} if token else {}),
         cookie_jar=aiohttp.DummyCookieJar(),

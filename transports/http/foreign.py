@@ -33,7 +33,8 @@ class _Posted:
     status: RunStatus
     output: Output = field(default_factory=Output)
     task: "asyncio.Task[None] | None" = None
-    unsent: TransportError | None = None
+    refusal: TransportError | None = None
+    """Why it did not run, where that is known."""
 
 
 class ForeignSession:
@@ -58,16 +59,15 @@ class ForeignSession:
         if request.stdin:
             raise StartRefused("the node's agent takes no input for a command: leave stdin, shell and run_as out")
         run = self._runs.get(request.run)
-        if run is None:
+        if run is None or run.status.state is RunState.ABSENT:
             run = self._runs[request.run] = _Posted(request.digest, self._state(request.run, RunState.RUNNING))
             run.task = asyncio.create_task(self._post(run, request), name=f"execute:{request.run}")
         elif run.digest != request.digest:
             raise Conflict(f"run {request.run} was posted with other contents")
         if run.task is not None:
             await asyncio.wait((run.task,), timeout=max(wait, _REFUSAL_PATIENCE))
-        if run.unsent is not None:
-            del self._runs[request.run]
-            raise run.unsent
+        if run.refusal is not None:
+            raise run.refusal
         return run.status
 
     async def status(self, run: RunId) -> RunStatus:
@@ -86,7 +86,10 @@ class ForeignSession:
         return Output(stdout=out, stderr=known.output.stderr[stderr : stderr + max(0, limit - len(out))])
 
     async def cancel(self, run: RunId) -> RunStatus:
-        """Such an agent cannot be told to stop: the command runs to its end or its own limit."""
+        """Such an agent cannot be told to stop: a command runs to its end, unless it was never sent."""
+        known = self._runs.get(run)
+        if known is not None and known.status.state is RunState.ABSENT:
+            known.status, known.refusal = self._state(run, RunState.TOMBSTONE), None
         return await self.status(run)
 
     async def gc(self, runs: Sequence[RunId]) -> None:
@@ -132,18 +135,20 @@ class ForeignSession:
                 self._client.post("/api/v1/execute", json=body, headers=headers, allow_redirects=False) as response,
             ):
                 self._judge(run, response.status, await read_json(response))
-        except _UNSENT as exc:
-            run.unsent = Unreachable(f"posting a command: {exc}")
+        except _UNSENT as exc:  # it never left, and may go out later
+            run.status = self._state(request.run, RunState.ABSENT)
+            run.refusal = ConnectionLost(f"posting a command: {exc}")
         except (aiohttp.ClientError, OSError, Malformed):
             run.status = self._state(request.run, RunState.LOST)
         finally:
             run.task = None
-        if self.on_end is not None and run.unsent is None:
+        if self.on_end is not None:
             self.on_end(run.status)
 
     def _judge(self, run: _Posted, status: int, answer: Any) -> None:
         if status in {400, 401, 403, 404, 405, 413, 415, 422}:
-            run.unsent = StartRefused(
+            run.status = replace(run.status, state=RunState.LOST)
+            run.refusal = StartRefused(
                 f"the node's agent refused the command with status {status}: {_excerpt(answer)}"
             )
             return

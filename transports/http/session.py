@@ -9,7 +9,7 @@ import aiohttp
 
 from transports.base import RunStatus, SessionInfo
 from transports.errors import ConnectionLost, described
-from transports.verbs import MESSAGE_LIMIT, RemoteSession, Start, Verb, dump_verb, load_answer
+from transports.verbs import MESSAGE_LIMIT, RemoteSession, Start, Verb, checked, dump_verb, load_answer
 from transports.wire import Malformed, load
 
 _PATIENCE = 40.0
@@ -52,7 +52,7 @@ class HTTPSession(RemoteSession):
             with suppress(aiohttp.ClientError, OSError, Malformed):
                 async for line in ends.content:
                     if line.strip():
-                        self._ended(load(RunStatus, _parsed(line)))
+                        self._ended(checked(load(RunStatus, _parsed(line))))
         finally:
             ends.close()
             self._over()

@@ -9,6 +9,7 @@ from transports.errors import AuthFailed, Unreachable
 from transports.http.client import failure, open_client
 from transports.http.foreign import ForeignSession
 from transports.http.session import HTTPSession, read_json
+from transports.verbs import checked
 from transports.wire import Malformed, load
 
 
@@ -61,7 +62,7 @@ async def _greet(client: aiohttp.ClientSession, endpoint: Endpoint) -> Session:
 async def _info(response: aiohttp.ClientResponse, endpoint: Endpoint) -> SessionInfo:
     try:
         value = await read_json(response)
-        return load(SessionInfo, value.get("info") if isinstance(value, dict) else None)
+        return checked(load(SessionInfo, value.get("info") if isinstance(value, dict) else None))
     except Malformed as exc:
         raise Unreachable(
             f"what answers for node {endpoint.node} at {endpoint.address} port {endpoint.port} is no agent: {exc}"

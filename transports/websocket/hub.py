@@ -16,7 +16,7 @@ import structlog
 
 from transports.base import RunStatus, SessionInfo
 from transports.errors import ConnectionLost, TransportError, described
-from transports.verbs import Start, Verb, dump_verb, load_answer
+from transports.verbs import Start, Verb, checked, dump_verb, load_answer
 from transports.websocket.messages import Answered, Asked, Ended, Heartbeat, Hello, decode, encode
 from transports.wire import Malformed
 
@@ -128,8 +128,9 @@ class Dialled:
                 if waiting is not None and not waiting.done():
                     waiting.set_result(message.body)
             case Ended():
+                status = checked(message.status)
                 if self.on_end is not None:
-                    self.on_end(message.status)
+                    self.on_end(status)
             case Heartbeat():
                 pass
             case _:
@@ -175,6 +176,8 @@ class Hub:
         try:
             async with asyncio.timeout(HELLO_PATIENCE):
                 hello = decode(await socket.receive())
+            if isinstance(hello, Hello):
+                checked(hello.info)
         except (TimeoutError, Malformed, Gone) as error:
             await _close(socket, MALFORMED, f"no hello came: {described(error)}")
             return

@@ -31,21 +31,19 @@ class Foreign:
         self.hold.set()
         self.port = free_port()
         routes = [Route("/api/v1/execute", self._execute, methods=["POST"])]
-        config = uvicorn.Config(
-            cast("Any", Starlette(routes=routes)), port=self.port, lifespan="off", log_config=None
-        )
-        self._server = Unattended(config)
+        self._app = cast("Any", Starlette(routes=routes))
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> "Foreign":
         """Begin to listen."""
+        self._server = Unattended(uvicorn.Config(self._app, port=self.port, lifespan="off", log_config=None))
         self._serving = asyncio.create_task(self._server.serve())
         while not self._server.started:  # noqa: ASYNC110 - it does not tell
             await asyncio.sleep(0.01)
         return self
 
-    async def aclose(self) -> None:
-        """Stop."""
+    async def stop_listening(self) -> None:
+        """Stop, for now or for good."""
         self.hold.set()
         self._server.should_exit = True
         assert self._serving is not None
@@ -63,7 +61,7 @@ async def foreign() -> AsyncIterator[Foreign]:
     """A running one."""
     made = await Foreign().start()
     yield made
-    await made.aclose()
+    await made.stop_listening()
 
 
 async def test_a_result_is_what_the_agent_says_and_presumed(connect: Connect, foreign: Foreign) -> None:
@@ -123,11 +121,27 @@ async def test_a_refusal_says_that_nothing_ran(connect: Connect, foreign: Foreig
         await session.start(request("cat", stdin=b"x"), wait=5)
 
 
+async def test_what_never_left_may_go_out_later_and_then_once(connect: Connect, foreign: Foreign) -> None:
+    """Nobody was there to take it: that is known, also by two who ask at once."""
+    session = await connect(foreign.port)
+    await foreign.stop_listening()
+    asked, dropped = request("echo hello"), request("echo dropped")
+    both = await asyncio.gather(*(session.start(asked, wait=2) for _ in range(2)), return_exceptions=True)
+    assert [type(e) for e in both] == [ConnectionLost, ConnectionLost]
+    assert (await session.status(asked.run)).state is RunState.ABSENT
+    with pytest.raises(ConnectionLost):
+        await session.start(dropped, wait=2)
+    assert (await session.cancel(dropped.run)).state is RunState.TOMBSTONE
+    await foreign.start()
+    assert (await session.start(asked, wait=5)).state is RunState.DONE
+    assert (await session.start(dropped, wait=5)).state is RunState.TOMBSTONE
+    assert len(foreign.posts) == 1
+
+
 async def test_a_probe_needs_nothing_but_an_answer(connect: Connect, foreign: Foreign) -> None:
     session = await connect(foreign.port)
     assert (await session.probe()).facts == {"agent": "execute/1"}
-    await foreign.aclose()
+    await foreign.stop_listening()
     with pytest.raises(ConnectionLost):
         await session.probe()
     assert session.closed
-    foreign._serving = asyncio.create_task(asyncio.sleep(0))

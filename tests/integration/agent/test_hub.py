@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from transports.base import Endpoint, Probe, RunState, SessionInfo
+from transports.base import Endpoint, Probe, RunId, RunState, SessionInfo
 from transports.errors import Conflict, ConnectionLost, NodeStorageFull, TransportError, Unreachable
 from transports.verbs import Ask
 from transports.websocket import hub as hub_module
@@ -17,6 +17,7 @@ from transports.websocket.messages import Answered, Asked, Heartbeat, Hello, dec
 from transports.websocket.transport import WebSocketTransport
 
 INFO = SessionInfo(boot_id="boot", runner="test", install_id="install")
+RUN = RunId(f"{'0' * 32}.1")
 ENDPOINT = Endpoint(node="n", address="", port=1)
 
 
@@ -203,13 +204,60 @@ async def test_an_answer_about_another_run_is_none(hub: Hub, dial: Any) -> None:
     """A forged or confused status must not end a command."""
     wire = await dial(Wire().hello())
     session = await WebSocketTransport(hub=hub).connect(ENDPOINT)
-    run = f"{'0' * 32}.1"
-    asking = asyncio.create_task(session.status(run))  # type: ignore[arg-type]
+    asking = asyncio.create_task(session.status(RUN))
     asked = await wire.heard.get()
     other = {"run": f"{'1' * 32}.1", "state": RunState.DONE.value, "boot_id": "boot", "exit_code": 0}
     wire.say(json.dumps({"type": "answered", "id": asked.id, "body": {"answer": other}}))
     with pytest.raises(ConnectionLost, match="not asked for"):
         await asking
+
+
+STATUS = {"run": RUN, "state": "done", "boot_id": "boot", "exit_code": 0}
+BEYOND = [
+    {**STATUS, "exit_code": 256},
+    {**STATUS, "exit_code": 10**400},
+    {**STATUS, "signal": 0},
+    {**STATUS, "duration": -1},
+    {**STATUS, "duration": 10**400},
+    {**STATUS, "boot_id": "b" * 1000},
+    {**STATUS, "stdout": {"kept": -1}},
+    {**STATUS, "stderr": {"kept": 1, "total": 1 << 64}},
+]
+
+
+@pytest.mark.parametrize("status", BEYOND)
+async def test_what_no_runner_can_have_said_reaches_nobody(hub: Hub, dial: Any, status: dict[str, Any]) -> None:
+    """A node that lies must not put into the store what the server then stumbles over."""
+    wire = await dial(Wire().hello())
+    session = await WebSocketTransport(hub=hub).connect(ENDPOINT)
+    told: list[object] = []
+    session.on_end = told.append
+    asking = asyncio.create_task(session.status(RUN))
+    asked = await wire.heard.get()
+    wire.say(json.dumps({"type": "answered", "id": asked.id, "body": {"answer": status}}))
+    with pytest.raises(ConnectionLost, match="makes no sense"):
+        await asking
+    wire.say(json.dumps({"type": "ended", "status": status}))
+    await asyncio.sleep(0.01)
+    assert (told, wire.closed) == ([], MALFORMED)
+
+
+async def test_facts_and_output_beyond_measure_are_refused(hub: Hub, dial: Any) -> None:
+    wire = await dial(Wire().hello())
+    session = await WebSocketTransport(hub=hub).connect(ENDPOINT)
+    probing = asyncio.create_task(session.probe())
+    facts = {"boot_id": "boot", "uptime": 1, "facts": {"a": "x" * 100_000}}
+    wire.say(Answered(id=(await wire.heard.get()).id, body={"answer": facts}))
+    reading = asyncio.create_task(session.read(RUN, stdout=0, stderr=0, limit=10))
+    wire.say(Answered(id=(await wire.heard.get()).id, body={"answer": {"stdout": "AAAAAAAAAAAAAAAAAAAA"}}))
+    for asking in (probing, reading):
+        with pytest.raises(ConnectionLost):
+            await asking
+
+
+async def test_a_hello_beyond_measure_is_none(hub: Hub, dial: Any) -> None:
+    wire = await dial(Wire().hello(replace(INFO, install_id="i" * 1000)))
+    assert (wire.closed, hub.dialled("n")) == (MALFORMED, None)
 
 
 async def test_a_cut_connection_fails_what_was_asked_over_it(hub: Hub, dial: Any) -> None:
