@@ -9,6 +9,7 @@ from controller.contacts import Contacts
 from controller.followers import Followers
 from controller.nodelog import NodeLog
 from controller.runtime.clock import Clock
+from controller.services.board import ServiceBoard
 from controller.settings import Settings
 from controller.sources.told import SourceLog
 from controller.store.base import Store
@@ -28,6 +29,7 @@ class Context:
     store: Store
     clock: Clock
     contacts: Contacts
+    services: ServiceBoard
     node_log: NodeLog
     followers: Followers
     metrics: "Metrics"

@@ -43,6 +43,7 @@ from controller.metrics import Metrics
 from controller.nodelog import NodeLog
 from controller.runtime import failpoint
 from controller.runtime.clock import SystemClock
+from controller.services.board import ServiceBoard
 from controller.settings import Settings
 from controller.sources.told import SourceLog
 from controller.store.base import Store, Unavailable
@@ -119,7 +120,7 @@ async def _build(
 ) -> Context:
     clock, contacts, metrics, traffic = SystemClock(), Contacts(), Metrics(), Traffic()
     node_log, source_log = NodeLog(clock), SourceLog()
-    followers, stopping = Followers(), Stopping()
+    followers, stopping, services = Followers(), Stopping(), ServiceBoard(clock)
     fail_here = failpoint.from_environment(os.environ)
     store = await _open(settings, source, clock, fail_here)
     stack.push_async_callback(store.aclose)
@@ -131,6 +132,7 @@ async def _build(
             settings=settings,
             clock=clock,
             contacts=contacts,
+            services=services,
             node_log=node_log,
             source_log=source_log,
             followers=followers,
@@ -152,6 +154,7 @@ async def _build(
         store=store,
         clock=clock,
         contacts=contacts,
+        services=services,
         node_log=node_log,
         followers=followers,
         metrics=metrics,

@@ -5,7 +5,7 @@ from controller.resources.meta import Resource
 from controller.resources.node import Node
 
 NODE_REGISTERED, NODE_UPDATED, NODE_UNREGISTERED = "node_registered", "node_updated", "node_unregistered"
-COMMAND_RESULT = "command_result"
+COMMAND_RESULT, SERVICE_UPDATED = "command_result", "service_updated"
 
 
 def announce(old: Resource | None, new: Resource | None) -> str | None:
@@ -22,16 +22,24 @@ def announce(old: Resource | None, new: Resource | None) -> str | None:
 def _node(old: Resource | None, new: Node) -> str | None:
     if not isinstance(old, Node):
         return NODE_REGISTERED
-    return None if _visible(old) == _visible(new) else NODE_UPDATED
+    if _visible(old) != _visible(new):
+        return NODE_UPDATED
+    return SERVICE_UPDATED if old.status.services != new.status.services else None
 
 
 def _visible(node: Node) -> Node:
-    """The node without what moves by itself, or is told by a condition."""
+    """The node without what moves by itself, or is told by a condition or another event."""
     return node.model_copy(
         update={
             "metadata": node.metadata.model_copy(update={"resource_version": "", "managed_fields": ()}),
             "status": node.status.model_copy(
-                update={"last_seen": None, "observed_generation": 0, "credentials": (), "credential_refused": None}
+                update={
+                    "last_seen": None,
+                    "observed_generation": 0,
+                    "credentials": (),
+                    "credential_refused": None,
+                    "services": (),
+                }
             ),
         }
     )

@@ -39,12 +39,16 @@ from controller.runtime.loops import Supervisor
 from controller.runtime.queue import WorkQueue
 from controller.runtime.reconcile import Reconciler
 from controller.runtime.worker import WorkerPool
+from controller.services.board import ServiceBoard
+from controller.services.checker import Checker
+from controller.services.performer import Performer
 from controller.settings import Settings
 from controller.sources.directory import Directory
 from controller.sources.manifests import ManifestSource
 from controller.sources.told import SourceLog
 from controller.store.base import Store
 from transports.base import RunStatus, Transport
+from transports.checks import Checks
 from transports.websocket.hub import Hub
 
 log = structlog.get_logger(__name__)
@@ -62,6 +66,7 @@ class Parts:
     settings: Settings
     clock: Clock
     contacts: Contacts
+    services: ServiceBoard
     node_log: NodeLog
     source_log: SourceLog
     followers: Followers
@@ -93,9 +98,10 @@ class Controllers:
         self._pins: dict[str, str] = {}
         self._rebinding: set[str] = set()
         self._lanes = Lanes(settings.controller.node_concurrency)
+        endpoints = Endpoints(store, settings.transports, parts.known_hosts, local_ports=parts.local_ports)
         self._dispatcher = Dispatcher(
             store=store,
-            endpoints=Endpoints(store, settings.transports, parts.known_hosts, local_ports=parts.local_ports),
+            endpoints=endpoints,
             transports=parts.transports,
             clock=clock,
             metrics=parts.metrics,
@@ -121,6 +127,9 @@ class Controllers:
         self._nodes = self._pool("Node", self._node_reconciler(node_timeout))
         self._commands = self._pool("Command", self._command_reconciler(node_timeout))
         self._prober = self._make_prober()
+        at_once = settings.services.check_concurrency
+        self._performer = Performer(Checks(endpoints.policy, concurrency=at_once))
+        self._checker = self._make_checker(at_once)
         self._informer = Informer(store, ("Node", "Command", "HostKeyPin"), (self._heard,))
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -132,6 +141,7 @@ class Controllers:
         start("commands", self._commands.round)
         start("informer", self._informer.round)
         start("prober", self._prober.round)
+        start("checker", self._checker.round)
         start("resync", self._resync, limit=self._interval + 60)
         start("retention", self._retain)
         start("janitor", self._clean)
@@ -145,7 +155,8 @@ class Controllers:
     async def aclose(self) -> None:
         """Stop intake, let the workers finish within a limit, then close the connections. Runs go on."""
         await self._supervisor.aclose()
-        await self._prober.aclose()
+        await asyncio.gather(self._prober.aclose(), self._checker.aclose())
+        await self._performer.aclose()
         await asyncio.gather(self._nodes.drain(DRAIN_LIMIT), self._commands.drain(DRAIN_LIMIT))
         await self._dispatcher.aclose()
 
@@ -181,6 +192,7 @@ class Controllers:
             store=self._parts.store,
             contacts=self._parts.contacts,
             observations=self._observations,
+            services=self._parts.services,
             clock=self._parts.clock,
             node_timeout=node_timeout,
         )
@@ -207,6 +219,18 @@ class Controllers:
             observations=self._observations,
             freeze=self.freeze,
             interval=self._probe_interval,
+            clock=self._parts.clock,
+            rng=self._parts.rng,
+            metrics=self._parts.metrics,
+            wake=self.wake_node,
+        )
+
+    def _make_checker(self, at_once: int) -> Checker:
+        return Checker(
+            store=self._parts.store,
+            board=self._parts.services,
+            perform=self._performer.perform,
+            concurrency=at_once,
             clock=self._parts.clock,
             rng=self._parts.rng,
             metrics=self._parts.metrics,
@@ -246,6 +270,7 @@ class Controllers:
         if there:
             self._parts.node_log.heard(node)
             self._heard_binding(node)
+            self._checker.heard(node)
         else:
             self._forget(node)
         if not there or node.status.observed_generation != node.metadata.generation:
@@ -310,6 +335,8 @@ class Controllers:
         self._rebinding.discard(node.uid)
         self._parts.contacts.forget(node.uid)
         self._observations.forget(node.uid)
+        self._checker.forget(node.uid)
+        self._parts.services.forget(node.uid)
         self._parts.node_log.forget(node.uid)
         self._dispatcher.forget(node.uid)
         self._parts.hub.forget(node.name, node.uid)

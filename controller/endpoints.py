@@ -31,7 +31,7 @@ class Endpoints:
         self._settings = settings
         self._known_hosts = known_hosts
         self._credentials = Credentials(settings.credentials_dir)
-        self._policy = AddressPolicy(
+        self.policy = AddressPolicy(
             deny_networks=tuple(ip_network(cidr) for cidr in settings.deny_cidrs), deny_local_ports=local_ports
         )
 
@@ -71,7 +71,7 @@ class Endpoints:
             tls=spec.tls,
             insecure=spec.insecure,
             base_dir=ssh.base_dir,
-            policy=self._policy,
+            policy=self.policy,
         )
         return narrowed(endpoint, self._newest(node))
 

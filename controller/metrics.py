@@ -48,6 +48,18 @@ class Metrics:
         self.sessions = Gauge("vendetta_sessions", "Connections to nodes that are open.", registry=r)
         self.agents = Gauge("vendetta_agents", "Agents that have dialled in.", registry=r)
         self.probes = Counter("vendetta_probes", "Probes of nodes.", ["result"], registry=r)
+        self.checks = Counter(
+            "vendetta_service_checks",
+            "Checks of services by kind and how they ended.",
+            ["kind", "result"],
+            registry=r,
+        )
+        self.check_lateness = Histogram(
+            "vendetta_service_check_lateness_seconds",
+            "From when a check of a service was due until it began.",
+            buckets=_FAST,
+            registry=r,
+        )
         self.host_key_changes = Counter(
             "vendetta_host_key_mismatches", "Nodes that presented a key that is not trusted.", registry=r
         )

@@ -187,6 +187,13 @@ class ControllerSettings(Section):
     """Share of reachable nodes (of five or more) that must go unreachable together to freeze deliveries."""
 
 
+class ServiceSettings(Section):
+    """Checking the services of the nodes."""
+
+    check_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
+    """Checks under way at the same time."""
+
+
 class OutputSettings(Section):
     """Command output."""
 
@@ -237,6 +244,7 @@ class Settings(Section):
     logging: LoggingSettings = LoggingSettings()
     transports: TransportSettings = TransportSettings()
     controller: ControllerSettings = ControllerSettings()
+    services: ServiceSettings = ServiceSettings()
     output: OutputSettings = OutputSettings()
     retention: RetentionSettings = RetentionSettings()
     sources: SourcesSettings = SourcesSettings()

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from api.v1.flat import command_view, node_view
-from controller.announce import COMMAND_RESULT, NODE_REGISTERED, NODE_UNREGISTERED, NODE_UPDATED
+from api.v1.flat import command_view, node_view, service_status_view
+from controller.announce import COMMAND_RESULT, NODE_REGISTERED, NODE_UNREGISTERED, NODE_UPDATED, SERVICE_UPDATED
 from controller.contacts import Contacts
 from controller.resources.command import Command
 from controller.resources.meta import Resource
@@ -20,7 +20,7 @@ INITIAL_STATE: Final = "initial_state"
 RESYNC: Final = "resync"
 DOCUMENTED: Final = frozenset({NODE_REGISTERED, NODE_UPDATED, NODE_UNREGISTERED, COMMAND_RESULT})
 """What a client gets that does not ask for anything else."""
-KNOWN: Final = DOCUMENTED | {INITIAL_STATE, RESYNC}
+KNOWN: Final = DOCUMENTED | {SERVICE_UPDATED, INITIAL_STATE, RESYNC}
 """Every type there is. The last two come to everybody, asked for or not."""
 
 
@@ -73,6 +73,8 @@ class Encoder:
         obj = change.obj
         if isinstance(obj, Command):
             return dict(command_view(obj))
+        if isinstance(obj, Node) and change.announce == SERVICE_UPDATED:
+            return {"node_id": obj.name, "services": [service_status_view(s) for s in obj.status.services]}
         if isinstance(obj, Node) and change.announce != NODE_UNREGISTERED:
             return {"node": self._node(obj)}
         if isinstance(obj, Node):

@@ -12,7 +12,8 @@ from controller.admission.results import REPORTED
 from controller.duration import SECOND
 from controller.resources.command import CommandParams, EnvName, SecretRef
 from controller.resources.meta import MAX_ENTRIES, Annotations, Labels, check_size
-from controller.resources.node import Capabilities, CredentialRef, Service, Services, TransportSpec
+from controller.resources.node import Capabilities, CredentialRef, TransportSpec
+from controller.resources.service import Service, Services
 from controller.resources.types import Integral, Line, Nanoseconds, Port, Text, Timestamp
 
 HOUR = 3600 * SECOND

@@ -22,23 +22,24 @@ from api.v1.listing import selector_of
 from api.v1.services import views_of
 from api.v1.views import ServiceView, TargetGroup
 from controller.resources.node import Node
+from controller.services.board import ServiceBoard
 
-HEALTHY: Final = frozenset({"running", "healthy", "passing", "up"})
-"""What a service's status may say for it to count as healthy."""
+HEALTHY: Final = frozenset({"running", "degraded", "healthy", "passing", "up"})
+"""What a service's status may say for it to count as healthy: a degraded one has not failed for long enough."""
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9_]")
 _META: Final = "__meta_vendetta_"
 
 
 async def prometheus_targets(request: Request) -> Response:
     """A list of target groups, with an entity tag: an unchanged one is answered with 304."""
-    store, selector = context_of(request).store, selector_of(request)
+    store, board, selector = context_of(request).store, context_of(request).services, selector_of(request)
     kind, health = text(request, "type"), text(request, "healthy")
     wanted = None if health is None else health in {"true", "1"}
     groups = [
         group
         for node in store.list("Node", selector=selector).items
         if isinstance(node, Node)
-        for group in _groups(node, kind, healthy=wanted)
+        for group in _groups(board, node, kind, healthy=wanted)
     ]
     body = to_json(groups)
     tag = etag(hashlib.sha256(body).hexdigest()[:32])
@@ -47,8 +48,8 @@ async def prometheus_targets(request: Request) -> Response:
     return Response(body, headers={"ETag": tag, "Cache-Control": "no-cache"}, media_type=JSON)
 
 
-def _groups(node: Node, kind: str | None, *, healthy: bool | None) -> Iterator[TargetGroup]:
-    for view in views_of(node, kind):
+def _groups(board: ServiceBoard, node: Node, kind: str | None, *, healthy: bool | None) -> Iterator[TargetGroup]:
+    for view in views_of(board, node, kind):
         if healthy is not None and healthy != (view["status"] in HEALTHY and not view.get("stale", False)):
             continue
         if (target := _target(node, view)) is not None:

@@ -28,7 +28,8 @@ from controller.duration import SECOND, format_duration
 from controller.resources.command import Command, CommandParams, CommandSpec, SecretRef
 from controller.resources.conditions import Condition
 from controller.resources.jointoken import JoinToken
-from controller.resources.node import HostKey, Node, Service, TransportSpec
+from controller.resources.node import HostKey, Node, TransportSpec
+from controller.resources.service import Service, ServiceStatus
 from controller.resources.types import Scalar, rfc3339
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -60,7 +61,7 @@ def node_view(node: Node, last_seen: datetime | None) -> NodeView:
         "port": spec.port,
         "labels": meta.labels,
         "capabilities": dict(spec.capabilities),
-        "services": {s.id: service_view(s) for s in spec.services},
+        "services": {s.id: service_view(s, _status_of_service(node, s)) for s in spec.services},
         "metadata": meta.annotations,
         "conditions": condition_views(node.status.conditions),
         "last_seen": time_view(last_seen),
@@ -105,21 +106,43 @@ def condition_views(conditions: Iterable[Condition]) -> list[ConditionView]:
     ]
 
 
-def service_view(service: Service) -> ServiceView:
+def declared_services(node: Node) -> dict[str, ServiceView]:
+    """The services as they were declared, with the status that was reported."""
+    return {s.id: service_view(s, s.status) for s in node.spec.services}
+
+
+def _status_of_service(node: Node, service: Service) -> str:
+    """How a service is, as far as it is stored: never better than its node."""
+    if status_of(node) != "active":
+        return "unknown"
+    if service.check is None:
+        return service.status or "unknown"
+    return next((s.status for s in node.status.services if s.id == service.id), "unknown")
+
+
+def service_view(service: Service, status: str) -> ServiceView:
     """A service; what it lacks of the extensions is left out."""
     view: ServiceView = {
         "id": service.id,
         "name": service.name,
         "type": service.type,
-        "status": service.status,
+        "status": status,
         "port": service.port,
         "endpoint": service.endpoint,
     }
     if service.metadata:
         view["metadata"] = service.metadata
     if service.check is not None:
-        view["check"] = service.check.model_dump(mode="json", exclude_none=True)
+        view["check"] = service.check.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     return view
+
+
+def service_status_view(status: ServiceStatus) -> dict[str, Any]:
+    """How a service is, in events."""
+    return status.model_dump(mode="json", by_alias=False, exclude_defaults=True) | {
+        "status": status.status,
+        "source": status.source,
+    }
 
 
 def join_token_view(token: JoinToken) -> JoinTokenView:

@@ -26,7 +26,15 @@ from api.messages import (
 )
 from api.parameters import text
 from api.v1.bodies import Body, Heartbeat, NodeChange, NodeRegistration, TrustRequest
-from api.v1.flat import capabilities_of, node_change, node_status_view, node_view, services_of, status_of
+from api.v1.flat import (
+    capabilities_of,
+    declared_services,
+    node_change,
+    node_status_view,
+    node_view,
+    services_of,
+    status_of,
+)
 from api.v1.listing import collect, listed, listing
 from controller.admission import Stale
 from controller.resources.node import Node
@@ -96,7 +104,7 @@ async def patch_node(request: Request) -> Response:
     body = NodeChange.model_validate_json(to_json({k: v for k, v in patch.items() if not isinstance(v, dict)}))
 
     def merged(node: Node) -> Node:
-        whole: dict[str, Any] = dict(node_view(node, None))
+        whole: dict[str, Any] = {**node_view(node, None), "services": declared_services(node)}
         fields = {key: None if value is None else merge_patch(whole.get(key), value) for key, value in patch.items()}
         asked = NodeChange.model_validate_json(to_json(fields))
         _check_immutable(node, asked)

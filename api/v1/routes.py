@@ -28,6 +28,7 @@ from api.v1.views import (
     NodeStatusName,
     NodeStatusView,
     NodeView,
+    ServiceNodesView,
     ServicesView,
     TargetGroup,
     TimelineView,
@@ -331,6 +332,17 @@ COMMAND_PATHS: Final = (
     ),
 )
 
+_WHICH_SERVICES: Final = (
+    Parameter(name="type", description="Only services of this type.", schema=_TEXT),
+    Parameter(name="status", description="Only services with this status.", schema=_TEXT),
+    Parameter(
+        name="source",
+        description="Only services that were declared, or that were found so.",
+        schema={"type": "string", "enum": ["declared", "socket", "container", "systemd"]},
+    ),
+    _SELECTOR,
+)
+
 SERVICE_PATHS: Final = (
     Path(
         template="/api/v1/services",
@@ -341,10 +353,21 @@ SERVICE_PATHS: Final = (
                 summary="List services by node",
                 parameters=(
                     Parameter(name="node", description="Only services of this node.", schema=_TEXT),
-                    Parameter(name="type", description="Only services of this type.", schema=_TEXT),
-                    _SELECTOR,
+                    *_WHICH_SERVICES,
                 ),
                 responses={200: ("Services.", ServicesView, JSON)},
+            ),
+        },
+    ),
+    Path(
+        template="/api/v1/services/{name}",
+        tag="services",
+        operations={
+            "GET": Operation(
+                handler=services.get_service,
+                summary="Get the services of one name, across nodes",
+                parameters=_WHICH_SERVICES,
+                responses={200: ("The services.", ServiceNodesView, JSON)},
             ),
         },
     ),

@@ -34,7 +34,11 @@ class ServiceView(TypedDict):
     endpoint: str | None
     metadata: NotRequired[dict[str, str]]
     check: NotRequired[dict[str, Any]]
+    source: NotRequired[Literal["declared", "socket", "container", "systemd"]]
     stale: NotRequired[bool]
+    message: NotRequired[str]
+    last_check: NotRequired[Time]
+    latency: NotRequired[str]
 
 
 class HostKeyView(TypedDict):
@@ -222,6 +226,13 @@ class ServicesView(TypedDict):
 
     services: dict[str, list[ServiceView]]
     nodes: Count
+
+
+class ServiceNodesView(TypedDict):
+    """The services of one name, by node id."""
+
+    services: dict[str, list[ServiceView]]
+    count: Count
 
 
 class TargetGroup(TypedDict):

@@ -30,7 +30,8 @@ from controller.admission.trust import confirming, trusting
 from controller.contacts import Contacts
 from controller.outcome import ended
 from controller.resources.command import Command
-from controller.resources.node import Node, NodeSpec, Service
+from controller.resources.node import Node, NodeSpec
+from controller.resources.service import Service
 from controller.resources.types import Scalar
 from controller.runtime.clock import Clock
 from controller.store.base import AlreadyExists, Conflict, Create, Delete, NotFound, Update

@@ -8,9 +8,10 @@ from controller.admission.caller import Caller
 from controller.admission.errors import Invalid, Problem
 from controller.admission.ownership import begun, wish_of
 from controller.admission.phase import effective_phase, first_status, with_phase
-from controller.resources.meta import GROUP, ObjectMeta
-from controller.resources.node import Node, Service
+from controller.resources.meta import GROUP, MAX_ENTRIES, ObjectMeta
+from controller.resources.node import Node
 from controller.resources.scheme import KINDS
+from controller.resources.service import Service
 
 _NOT_A_NODES_OWN: Final = ("unschedulable", "provider", "address", "port", "transport", "transports")
 
@@ -86,9 +87,22 @@ def modest(old: Node, new: Node) -> Node:
 
 
 def keep_checks(old: Sequence[Service], new: Sequence[Service]) -> tuple[Service, ...]:
-    """The new services with the checks of the old ones."""
-    checks = {s.id: s.check for s in old}
-    return tuple(s.model_copy(update={"check": checks.get(s.id)}) for s in new)
+    """The new services with the checks of the old ones.
+
+    What a check is aimed at belongs to it: no node may turn one on another port or machine, nor get rid of one by
+    not naming its service.
+    """
+    checked = {s.id: s for s in old if s.check is not None}
+    said = tuple(_checked_as(checked.get(s.id), s) for s in new)
+    named = {s.id for s in said}
+    left = tuple(s for s in checked.values() if s.id not in named)
+    return (*said[: MAX_ENTRIES - len(left)], *left)
+
+
+def _checked_as(old: Service | None, new: Service) -> Service:
+    if old is None:
+        return new.model_copy(update={"check": None})
+    return new.model_copy(update={"check": old.check, "port": old.port, "endpoint": old.endpoint})
 
 
 def _ours(annotation: str) -> bool:

@@ -19,8 +19,10 @@ from controller.resources.node import (
     NodeStatus,
     RefusedBinding,
 )
+from controller.resources.service import ServiceStatus
 from controller.runtime.clock import Clock
 from controller.runtime.reconcile import Result
+from controller.services.board import ServiceBoard
 from controller.store.base import Conflict, NotFound, Store, Update
 from transports.errors import fingerprint_of
 
@@ -36,12 +38,14 @@ class NodeReconciler:
         store: Store,
         contacts: Contacts,
         observations: Observations,
+        services: ServiceBoard,
         clock: Clock,
         node_timeout: float,
     ) -> None:
         self._store = store
         self._contacts = contacts
         self._observations = observations
+        self._services = services
         self._clock = clock
         self._timeout = timedelta(seconds=node_timeout)
         self._since = clock.now()
@@ -55,7 +59,7 @@ class NodeReconciler:
         status = self._observe(node, now)
         if self._worth_writing(node.status, status):
             try:
-                await self._store.write(Update(obj=node.model_copy(update={"status": status})))
+                await self._store.write(*_writes(node, status))
             except (Conflict, NotFound):
                 return Result(requeue_after=0)
             if status.phase != node.status.phase:
@@ -67,7 +71,7 @@ class NodeReconciler:
         last = self._contacts.last(node.uid, node.status.last_seen)
         phase = self._phase(node, last, now, seen)
         active_since = (node.status.active_since or now) if phase == "active" else None
-        return node.status.model_copy(
+        status = node.status.model_copy(
             update={
                 "phase": phase,
                 "last_seen": last,
@@ -79,6 +83,8 @@ class NodeReconciler:
                 "conditions": _conditions(node.status, seen, phase, now),
             }
         )
+        services = self._services.look(node.model_copy(update={"status": status}))
+        return status.model_copy(update={"services": _services(node.status.services, services, now)})
 
     def _phase(self, node: Node, last: datetime | None, now: datetime, seen: Observation) -> NodePhase:
         """A server that was down judges nobody by the time it slept: silence counts from its own start. A contact
@@ -105,6 +111,36 @@ class NodeReconciler:
             return None
         silent_since = max(status.last_seen or self._since, self._since)
         return max(0.05, (silent_since + self._timeout - now).total_seconds())
+
+
+def _writes(node: Node, status: NodeStatus) -> list[Update]:
+    """The services in a write of their own: what happens to them is told apart from what happens to the node."""
+    without = status.model_copy(update={"services": node.status.services})
+    first = Update(obj=node.model_copy(update={"status": without}))
+    if status.services == node.status.services:
+        return [first]
+    new = node.model_copy(update={"status": status})
+    if without == node.status:
+        return [Update(obj=new)]
+    whichever = new.metadata.model_copy(update={"resource_version": ""})
+    return [first, Update(obj=new.model_copy(update={"metadata": whichever}))]
+
+
+def _services(
+    old: tuple[ServiceStatus, ...], seen: tuple[ServiceStatus, ...], now: datetime
+) -> tuple[ServiceStatus, ...]:
+    """How the services are. When one was last checked is written with a change, and is none itself."""
+    known = {s.id: s for s in old}
+    return tuple(_service(known.get(s.id), s, now) for s in seen)
+
+
+def _service(old: ServiceStatus | None, seen: ServiceStatus, now: datetime) -> ServiceStatus:
+    if old is None:
+        return seen.model_copy(update={"since": now})
+    same = {name: getattr(old, name) for name in ("since", "last_check", "latency")}
+    if old == seen.model_copy(update=same | {"message": old.message}):
+        return old
+    return seen.model_copy(update={"since": old.since if old.status == seen.status else now})
 
 
 def _facts(old: dict[str, str], seen: Observation) -> dict[str, str]:

@@ -6,7 +6,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from controller.resources.conditions import Condition
 from controller.resources.meta import MAX_ENTRIES, ObjectMeta, Resource, check_size
-from controller.resources.types import Integral, Line, Model, Name, Nanoseconds, Port, Scalar, Text, Timestamp
+from controller.resources.service import Services, ServiceStatus
+from controller.resources.types import Line, Model, Name, Nanoseconds, Port, Scalar, Text, Timestamp
 
 NodePhase = Literal["active", "inactive", "unreachable", "draining", "unknown"]
 
@@ -60,45 +61,7 @@ class TransportSpec(Model):
     """Permit an http transport without verified TLS off loopback."""
 
 
-class HTTPCheck(Model):
-    """A check by an HTTP request."""
-
-    path: Text = "/"
-    status: tuple[Annotated[int, Field(ge=100, le=599), Integral], ...] = ()
-
-
-class Check(Model):
-    """How the controller finds out whether a service works (contract D-2)."""
-
-    http: HTTPCheck | None = None
-    tcp: bool | None = None
-    exec: tuple[Text, ...] | None = None
-    interval: Nanoseconds | None = None
-    timeout: Nanoseconds | None = None
-
-
-class Service(Model):
-    """Something that runs on a node and can be found there."""
-
-    id: Name
-    name: Text = ""
-    type: Text = ""
-    status: Text = ""
-    port: Port | None = None
-    endpoint: Text | None = None
-    metadata: dict[Text, Text] = Field(default_factory=dict)
-    check: Check | None = None
-
-
-def _unique_services(services: tuple[Service, ...]) -> tuple[Service, ...]:
-    ids = [s.id for s in services]
-    if len(set(ids)) != len(ids):
-        raise ValueError("two services have the same id")
-    return services
-
-
 Capabilities = Annotated[dict[Text, Scalar], Field(max_length=MAX_ENTRIES)]
-Services = Annotated[tuple[Service, ...], Field(max_length=MAX_ENTRIES), AfterValidator(_unique_services)]
 
 
 class NodeSpec(Model):
@@ -184,6 +147,8 @@ class NodeStatus(Model):
     """Where one was about to be used that is bound to another place."""
     tokens_revoked_at: Timestamp | None = None
     """Tokens of this node that were issued until then no longer count."""
+    services: tuple[ServiceStatus, ...] = ()
+    """How its services are, declared and found ones; at a change, the API shows the live values."""
     conditions: tuple[Condition, ...] = ()
     """Ready, Reachable, HostKeyTrusted, CredentialRebindRequired."""
 
@@ -204,6 +169,11 @@ class Node(Resource):
     """What somebody wants to be true."""
     status: NodeStatus = Field(default_factory=NodeStatus)
     """What is observed."""
+
+
+def is_active(node: Node) -> bool:
+    """Whether work is delivered to the node, and what it says counts."""
+    return node.status.phase == "active" and not node.spec.unschedulable
 
 
 def names_transport(node: Node) -> bool:

@@ -13,6 +13,7 @@ from controller.followers import Followers
 from controller.metrics import Metrics
 from controller.nodelog import NodeLog
 from controller.runtime.clock import SystemClock
+from controller.services.board import ServiceBoard
 from controller.settings import Settings
 from controller.store.open import open_store
 
@@ -46,6 +47,7 @@ async def make_context(clock: StillClock | SystemClock | None = None, **sections
         settings=settings(**sections),
         store=store,
         clock=clock,
+        services=ServiceBoard(SystemClock()),
         contacts=Contacts(),
         node_log=NodeLog(clock),
         followers=Followers(),

@@ -19,6 +19,7 @@ from controller.nodelog import NodeLog
 from controller.outcome import ended
 from controller.resources.command import Command, CommandPhase
 from controller.runtime.clock import SystemClock
+from controller.services.board import ServiceBoard
 from controller.settings import Settings
 from controller.store.base import Append, Store, Update
 from controller.store.open import open_store
@@ -108,6 +109,7 @@ async def running(settings: Settings | None = None) -> AsyncIterator[API]:
         store=store,
         clock=clock,
         contacts=Contacts(),
+        services=ServiceBoard(clock),
         node_log=NodeLog(clock),
         followers=Followers(),
         metrics=Metrics(),

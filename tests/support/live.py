@@ -27,6 +27,7 @@ from controller.nodelog import NodeLog
 from controller.resources.meta import ObjectMeta
 from controller.resources.node import Node, NodeSpec
 from controller.runtime.clock import SystemClock
+from controller.services.board import ServiceBoard
 from controller.store.base import Create
 from controller.store.open import open_store
 from tests.support.api import settings
@@ -140,6 +141,7 @@ async def _serve(sections: Mapping[str, Mapping[str, Any]], started: list[Live],
         store=store,
         clock=clock,
         contacts=contacts,
+        services=ServiceBoard(clock),
         node_log=NodeLog(clock),
         followers=Followers(),
         metrics=Metrics(),

@@ -18,6 +18,7 @@ from controller.resources.command import Command, CommandParams, CommandSpec
 from controller.resources.meta import ObjectMeta
 from controller.resources.node import Node, NodeSpec, TransportSpec
 from controller.runtime.failpoint import inert
+from controller.services.board import ServiceBoard
 from controller.settings import Settings
 from controller.sources.told import SourceLog
 from controller.store.base import Store
@@ -42,6 +43,7 @@ class World:
         self.fleet = fleet
         self.metrics = Metrics()
         self.contacts = Contacts()
+        self.services = ServiceBoard(self.clock)
         self.followers = Followers()
         self.node_log = NodeLog(self.clock)
         self.admission = Admission(
@@ -56,6 +58,7 @@ class World:
                 settings=settings,
                 clock=self.clock,
                 contacts=self.contacts,
+                services=self.services,
                 node_log=self.node_log,
                 source_log=SourceLog(),
                 followers=self.followers,

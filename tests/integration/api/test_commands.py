@@ -502,7 +502,7 @@ async def test_services_are_told_by_node(api: API) -> None:
     assert told["nodes"] == 3
     assert list(told["services"]) == ["node-1", "node-2"]
     assert [s["id"] for s in told["services"]["node-1"]] == ["db", "web"]
-    assert told["services"]["node-1"][1] == {**web, "endpoint": "http://localhost:8080"}
+    assert told["services"]["node-1"][1] == {**web, "source": "declared", "endpoint": "http://localhost:8080"}
     (stale,) = told["services"]["node-2"]
     assert (stale["status"], stale["stale"]) == ("unknown", True)
     for query in ("node=node-1", "type=tcp", "labelSelector=!a"):

@@ -315,19 +315,35 @@ async def test_removing_a_node_with_very_many_commands(api: API) -> None:
 async def test_a_heartbeat_changes_nothing_that_was_decided(api: API) -> None:
     """B-8: 204; services and capabilities are taken, intent, address, transport and checks never."""
     check = {"tcp": True}
-    node = await api.node(
-        status="inactive", address="a", services=[{"id": "web", "status": "running", "check": check}]
-    )
+    node = await api.node(status="inactive", address="a", services=[{"id": "web", "port": 80, "check": check}])
     async with api.as_(agent(node)) as client:
         response = await client.post(
             "/api/v1/nodes/node-1/heartbeat",
-            json={"status": "active", "services": [{"id": "web", "status": "failed"}], "capabilities": ["docker"]},
+            json={
+                "status": "active",
+                "services": [{"id": "web", "endpoint": "http://169.254.169.254", "port": 22, "status": "failed"}],
+                "capabilities": ["docker"],
+            },
         )
     assert response.status_code == 204
     told = (await api.client.get("/api/v1/nodes/node-1")).json()
     assert (told["status"], told["address"]) == ("inactive", "a")
-    assert (told["services"]["web"]["status"], told["services"]["web"]["check"]) == ("failed", check)
+    web = told["services"]["web"]
+    assert (web["check"], web["port"], web["endpoint"]) == (check, 80, None)
+    assert list(told["services"]) == ["web"]
     assert told["capabilities"] == {"docker": True}
+
+
+async def test_no_node_gets_rid_of_a_check_by_not_naming_its_service(api: API) -> None:
+    """B-8, D-2: what a check is aimed at, and that there is one, is decided by an admin."""
+    node = await api.node(services=[{"id": "web", "port": 80, "check": {"tcp": True}}, {"id": "db"}])
+    async with api.as_(agent(node)) as client:
+        for services in ([], [{"id": "x", "check": {"exec": ["id"]}}]):
+            assert (
+                await client.post("/api/v1/nodes/node-1/heartbeat", json={"services": services})
+            ).status_code == 204
+    told = (await api.client.get("/api/v1/nodes/node-1")).json()["services"]
+    assert {name: service.get("check") for name, service in told.items()} == {"web": {"tcp": True}, "x": None}
 
 
 async def test_a_heartbeat_costs_no_write(api: API) -> None:

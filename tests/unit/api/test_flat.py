@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from api.v1.bodies import CommandRequest, NodeRegistration
-from api.v1.flat import command_spec, command_view, node_change, node_view, one_newline_less
+from api.v1.flat import command_spec, command_view, declared_services, node_change, node_view, one_newline_less
 from controller.duration import SECOND
 from controller.resources.command import Command, CommandParams, CommandSpec, CommandStatus, SecretRef
 from controller.resources.meta import ObjectMeta
-from controller.resources.node import Check, HTTPCheck, Node, NodeSpec, NodeStatus, Service, TransportSpec
+from controller.resources.node import Node, NodeSpec, NodeStatus, TransportSpec
+from controller.resources.service import Check, HTTPCheck, Service
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)
 LINES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=20)
@@ -34,12 +35,23 @@ TRANSPORTS = st.builds(
     connect_timeout=st.none() | DURATIONS,
     insecure=st.booleans(),
 )
+HTTP_CHECKS = st.builds(
+    HTTPCheck,
+    path=st.from_regex(r"/[!-~]{0,20}", fullmatch=True),
+    status=st.lists(st.integers(100, 599), max_size=2).map(tuple),
+    headers=st.dictionaries(st.from_regex(r"X-[A-Za-z]{1,5}", fullmatch=True), st.just("a b"), max_size=2),
+    tls=st.none() | st.booleans(),
+)
 CHECKS = st.builds(
-    Check,
-    http=st.none() | st.builds(HTTPCheck, path=TEXTS, status=st.lists(st.integers(100, 599), max_size=2).map(tuple)),
-    tcp=st.none() | st.booleans(),
-    exec=st.none() | st.lists(TEXTS, max_size=2).map(tuple),
-    interval=st.none() | DURATIONS,
+    lambda how, **rest: Check(**how, **rest),
+    how=st.fixed_dictionaries({"http": HTTP_CHECKS})
+    | st.just({"tcp": True})
+    | st.fixed_dictionaries({"exec": st.lists(TEXTS, min_size=1, max_size=2).map(tuple)}),
+    interval=st.none() | st.integers(SECOND, 3600 * SECOND),
+    timeout=st.none() | st.integers(SECOND, 60 * SECOND),
+    rise=st.integers(1, 10),
+    fall=st.integers(1, 10),
+    via=st.sampled_from(["auto", "node"]),
 )
 SERVICES = st.lists(
     st.builds(
@@ -111,7 +123,9 @@ def commands(draw: st.DrawFn) -> Command:
 @given(nodes())
 def test_a_node_survives_the_way_to_flat_json_and_back(node: Node) -> None:
     """F-2: every field of the wish comes back as it was."""
-    body = NodeRegistration.model_validate_json(to_json(node_view(node, None)))
+    body = NodeRegistration.model_validate_json(
+        to_json(node_view(node, None) | {"services": declared_services(node)})
+    )
     back = node_change(body)(Node(metadata=ObjectMeta(name=node.name)))
     assert back.spec == node.spec
     assert (back.metadata.labels, back.metadata.annotations) == (node.metadata.labels, node.metadata.annotations)

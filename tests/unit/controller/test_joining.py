@@ -14,8 +14,9 @@ from controller.duration import SECOND
 from controller.reconcilers.retention import Retention
 from controller.resources.jointoken import JoinToken
 from controller.resources.meta import LAST_APPLIED, ObjectMeta
-from controller.resources.node import Check, Node, NodeSpec, Service
+from controller.resources.node import Node, NodeSpec
 from controller.resources.scheme import encode
+from controller.resources.service import Check, Service
 from controller.settings import RetentionSettings
 from controller.store.base import Store
 from controller.store.open import open_store

@@ -1,0 +1,73 @@
+"""How each service is at this moment: what the API shows. Kept in memory, for after a restart nothing is known.
+
+A service of a node that is not active, and one whose last check is too long ago, reads `unknown` and stale.
+"""
+
+from collections.abc import Iterator
+
+from controller.duration import SECOND
+from controller.resources.node import Node, is_active
+from controller.resources.service import Service, ServiceStatus
+from controller.runtime.clock import Clock
+from controller.services.health import Health
+from transports.checks import Outcome
+
+
+class ServiceBoard:
+    """Health by node uid and service id."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._health: dict[str, dict[str, Health]] = {}
+
+    def note(self, node_uid: str, service: Service, outcome: Outcome) -> bool:
+        """A check has ended; whether that changed the status. The service has one."""
+        assert service.check is not None
+        health = self._health.setdefault(node_uid, {}).setdefault(service.id, Health())
+        before = health.phase
+        health.note(outcome, service.check, self._clock.now(), self._clock.monotonic())
+        return health.phase != before
+
+    def drop(self, node_uid: str, service_id: str) -> None:
+        """What was known of a service counts no more: it, its check or its node is another now."""
+        self._health.get(node_uid, {}).pop(service_id, None)
+
+    def forget(self, node_uid: str) -> None:
+        """Drop a node that is gone."""
+        self._health.pop(node_uid, None)
+
+    def look(self, node: Node) -> tuple[ServiceStatus, ...]:
+        """How the node's services are, sorted by id."""
+        return tuple(sorted(self._each(node), key=lambda s: s.id))
+
+    def of(self, node: Node, service: Service) -> ServiceStatus:
+        """How one declared service is."""
+        health = self._health.get(node.uid, {}).get(service.id)
+        checked = service.check is not None and health is not None
+        status = ServiceStatus(
+            id=service.id,
+            last_check=health.checked_at if checked and health else None,
+            latency=_nanoseconds(health.latency) if checked and health else None,
+        )
+        if not is_active(node):
+            return _stale(status, f"node {node.name} is {node.status.phase}")
+        if service.check is None:
+            return status.model_copy(update={"status": service.status or "unknown"})
+        if health is None:
+            return _stale(status, "not checked yet")
+        if health.phase != "unknown" and self._clock.monotonic() >= health.valid_until:
+            return _stale(status, "the last check is too long ago")
+        seen = {"status": health.phase, "stale": health.phase == "unknown", "message": health.message}
+        return status.model_copy(update=seen)
+
+    def _each(self, node: Node) -> Iterator[ServiceStatus]:
+        for service in node.spec.services:
+            yield self.of(node, service)
+
+
+def _stale(status: ServiceStatus, message: str) -> ServiceStatus:
+    return status.model_copy(update={"status": "unknown", "stale": True, "message": message})
+
+
+def _nanoseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * SECOND)
