@@ -41,6 +41,7 @@ from controller.runtime.reconcile import Reconciler
 from controller.runtime.worker import WorkerPool
 from controller.services.board import ServiceBoard
 from controller.services.checker import Checker
+from controller.services.fromnode import FromNode
 from controller.services.performer import Performer
 from controller.settings import Settings
 from controller.sources.directory import Directory
@@ -128,7 +129,7 @@ class Controllers:
         self._commands = self._pool("Command", self._command_reconciler(node_timeout))
         self._prober = self._make_prober()
         at_once = settings.services.check_concurrency
-        self._performer = Performer(Checks(endpoints.policy, concurrency=at_once))
+        self._performer = Performer(Checks(endpoints.policy, concurrency=at_once), FromNode(self._dispatcher))
         self._checker = self._make_checker(at_once)
         self._informer = Informer(store, ("Node", "Command", "HostKeyPin"), (self._heard,))
 
@@ -336,6 +337,7 @@ class Controllers:
         self._parts.contacts.forget(node.uid)
         self._observations.forget(node.uid)
         self._checker.forget(node.uid)
+        self._performer.forget(node.uid)
         self._parts.services.forget(node.uid)
         self._parts.node_log.forget(node.uid)
         self._dispatcher.forget(node.uid)

@@ -25,6 +25,10 @@ RunId = NewType("RunId", str)
 """`<command uid, 32 hex>.<attempt, decimal from 1>`: one execution that happens at most once."""
 
 
+FLEETING = "0" * 12
+"""How the uid of runs begins that nobody minds to be done twice: `gc` drops their claims as well."""
+
+
 class HostKeyPolicy(StrEnum):
     """What to do with the host key that a node presents (contract E-7)."""
 
@@ -246,7 +250,10 @@ class Session(Protocol):
         """
 
     async def gc(self, runs: Sequence[RunId]) -> None:
-        """Drop scripts and output of ended runs. Their claims stay, so a late duplicate still does nothing."""
+        """Drop scripts and output of ended runs. Their claims stay, so a late duplicate still does nothing.
+
+        Of fleeting runs (`FLEETING`) nothing stays.
+        """
 
     async def probe(self) -> Probe:
         """Ask the node what it is, over the open connection."""

@@ -86,7 +86,9 @@ class Checks:
             async with asyncio.timeout(timeout):
                 targets = await resolve(place.address, place.port, self._policy)
                 (await dial(targets, timeout=timeout)).close()
-        except (TimeoutError, OSError, Unreachable, Refused) as exc:
+        except TimeoutError:
+            return Outcome(good=False, message=f"no connection within {timeout:g} s", no_way=True)
+        except (OSError, Unreachable, Refused) as exc:
             return _failure(exc, timeout)
         return Outcome(good=True, message="connected", latency=time.perf_counter() - began)
 
@@ -118,7 +120,7 @@ class Checks:
             allow_redirects=False,
             ssl=self._unverified if request.insecure else self._verified,
             server_hostname=request.place.address if request.tls else None,
-            timeout=aiohttp.ClientTimeout(total=timeout),
+            timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=0.8 * timeout),
         ) as response:
             response.close()
             return response.status
@@ -141,6 +143,8 @@ def _client_failure(exc: aiohttp.ClientError, timeout: float) -> Outcome:
         return Outcome(good=False, message="its certificate is not trusted")
     if isinstance(exc, aiohttp.ClientSSLError):
         return Outcome(good=False, message="it does not speak TLS as it should")
+    if isinstance(exc, aiohttp.ConnectionTimeoutError):
+        return Outcome(good=False, message=f"no connection within {0.8 * timeout:g} s", no_way=True)
     if isinstance(exc, OSError):
         return _failure(exc, timeout)
     if isinstance(exc, aiohttp.ServerDisconnectedError):
@@ -150,7 +154,7 @@ def _client_failure(exc: aiohttp.ClientError, timeout: float) -> Outcome:
 
 def _failure(exc: Exception, timeout: float) -> Outcome:
     if isinstance(exc, TimeoutError):
-        return Outcome(good=False, message=f"no answer within {timeout:g} s", no_way=True)
+        return Outcome(good=False, message=f"no answer within {timeout:g} s")
     if isinstance(exc, Refused):
         return Outcome(good=None, message=str(exc), lasting=True)
     if isinstance(exc, Unreachable):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from transports.base import (
+    FLEETING,
     Endpoint,
     Output,
     Probe,
@@ -174,10 +175,12 @@ class FakeSession:
         return self._status(run)
 
     async def gc(self, runs: Sequence[RunId]) -> None:
-        """Keep the claims, drop the output."""
+        """Keep the claims, drop the output; of fleeting runs keep nothing."""
         await self._travel("gc")
         for run in runs:
-            if run in self._node.runs:
+            if run.startswith(FLEETING):
+                self._node.runs.pop(run, None)
+            elif run in self._node.runs:
                 self._node.runs[run].outcome = Outcome()
 
     async def probe(self) -> Probe:

@@ -8,6 +8,7 @@ A `Ground` is a node and the way to it. The suite needs pytest and pytest-asynci
 """
 
 import asyncio
+import secrets
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from typing import Protocol
 
 import pytest
 
-from transports.base import RunId, RunState, RunStatus, Session, StartRequest, StopReason
+from transports.base import FLEETING, RunId, RunState, RunStatus, Session, StartRequest, StopReason
 from transports.errors import Conflict, ConnectionLost, TransportError
 
 OUTPUT = b"".join(b"%d of what was written\n" % i for i in range(20_000))
@@ -183,6 +184,14 @@ class TransportContract:
         await session.gc([asked.run, request(says).run])
         assert (await session.start(asked, wait=5)).state is RunState.DONE
         assert await ground.executions(asked.run) == 1
+
+    async def test_what_is_fleeting_is_forgotten_whole(self, ground: Ground) -> None:
+        session = await ground.connect()
+        asked = replace(request(says), run=RunId(f"{FLEETING}{secrets.token_hex(10)}.1"))
+        await session.start(asked, wait=10)
+        await ended(session, asked.run)
+        await session.gc([asked.run])
+        assert (await session.status(asked.run)).state is RunState.ABSENT
 
     async def test_a_node_says_what_it_is(self, ground: Ground) -> None:
         session = await ground.connect()

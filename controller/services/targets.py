@@ -15,10 +15,10 @@ class NoTarget(ValueError):
     """The service says too little for its check; the message says what is missing."""
 
 
-def place_of(node: Node, service: Service) -> Place:
-    """Where the service is: its endpoint, else its port on the node's address. Raises NoTarget."""
+def place_of(node: Node, service: Service, *, here: str = "") -> Place:
+    """Where the service is: its endpoint, else its port on the node's address, or `here`. Raises NoTarget."""
     host, port = _endpoint(service.endpoint or "")
-    address = host or node.spec.address
+    address = host or here or node.spec.address
     port = port or service.port
     if not port:
         raise NoTarget("the service has no port to check")
@@ -27,11 +27,11 @@ def place_of(node: Node, service: Service) -> Place:
     return Place(address=address, port=port)
 
 
-def request_of(node: Node, service: Service, check: HTTPCheck) -> HTTPRequest:
+def request_of(node: Node, service: Service, check: HTTPCheck, *, here: str = "") -> HTTPRequest:
     """What an HTTP check asks for. Raises NoTarget."""
     tls = (service.endpoint or "").startswith("https://") if check.tls is None else check.tls
     return HTTPRequest(
-        place=place_of(node, service),
+        place=place_of(node, service, here=here),
         path=check.path,
         statuses=frozenset(check.status),
         headers=check.headers,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.services import node as services
 from transports.runner import node
 
 EXCLUDED = "SC2015,SC2016,SC2034,SC2046,SC2086,SC2154,SC2209,SC3040,SC1091"
@@ -17,8 +18,12 @@ KNOWN = ("(jobs)", "($BASH_SOMETHING)", 'VAR="${VAR}foo"')
 """Not in every sh: bash's own version variable is only read, and `jobs` is POSIX."""
 
 
-@pytest.fixture(params=["runner", "bulk"])
+@pytest.fixture(params=["runner", "bulk", "check"])
 def program(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    if request.param in {"check", "discover"}:
+        path = tmp_path / "program.sh"
+        path.write_text("#!/bin/sh\n" + services.script(request.param))
+        return path
     names = {"runner": node.RUNNER, "bulk": node.BULK}[request.param]
     path = tmp_path / "program.sh"
     path.write_text("#!/bin/sh\n" + "\n".join(files(node).joinpath(n).read_text() for n in names))

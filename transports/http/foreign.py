@@ -13,7 +13,17 @@ from typing import Any
 
 import aiohttp
 
-from transports.base import Output, Probe, RunId, RunState, RunStatus, SessionInfo, StartRequest, StreamState
+from transports.base import (
+    FLEETING,
+    Output,
+    Probe,
+    RunId,
+    RunState,
+    RunStatus,
+    SessionInfo,
+    StartRequest,
+    StreamState,
+)
 from transports.errors import Conflict, ConnectionLost, StartRefused, TransportError, Unreachable, described
 from transports.http.session import read_json
 from transports.wire import Malformed
@@ -95,7 +105,9 @@ class ForeignSession:
     async def gc(self, runs: Sequence[RunId]) -> None:
         """Forget the output; that they were posted is remembered."""
         for run in runs:
-            if (known := self._runs.get(run)) is not None:
+            if run.startswith(FLEETING):
+                self._runs.pop(run, None)
+            elif (known := self._runs.get(run)) is not None:
                 known.output = Output()
 
     async def probe(self) -> Probe:

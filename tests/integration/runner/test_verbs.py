@@ -4,11 +4,12 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from transports.base import Output, RunState, RunStatus, StartRequest, StopReason, StreamState
+from transports.base import FLEETING, Output, RunId, RunState, RunStatus, StartRequest, StopReason, StreamState
 from transports.errors import Conflict, ConnectionLost
 from transports.runner.client import Runner
 
@@ -226,7 +227,10 @@ async def test_gc_drops_output_and_keeps_the_claim(runner: Runner, new_run: NewR
         await runner.start(r, wait=10)
     running = new_run("echo here; sleep 30")
     await runner.start(running, wait=0.5)
-    await runner.gc([r.run for r in requests] + [running.run, new_run("").run])
+    fleeting = replace(new_run("true"), run=RunId(f"{FLEETING}{'a' * 20}.1"))
+    await runner.start(fleeting, wait=10)
+    await runner.gc([r.run for r in requests] + [running.run, new_run("").run, fleeting.run])
+    assert (await runner.status(fleeting.run)).state is RunState.ABSENT
     s = await runner.start(requests[0], wait=5)
     assert (s.state, s.exit_code, s.inline) == (RunState.DONE, 0, None)
     assert await runner.read(s.run, stdout=0, stderr=0, limit=100) == Output()

@@ -168,6 +168,7 @@ verb_gc() {
         ended "$v_r" || ! { supervisor_alive || command_alive; } || continue
         v_f=$v_dir/$v_r.$v_cn
         set -- "$@" "$v_f.c" "$v_f.i" "$v_f.o" "$v_f.e"
+        case $v_r in 000000000000*) set -- "$@" "$v_dir/$v_r.l" ;; esac # fleeting: it may as well be done again
     done
     shift "$v_n"
     [ $# -eq 0 ] || rm -f "$@"

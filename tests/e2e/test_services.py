@@ -1,0 +1,138 @@
+"""Services on real sshd nodes: web servers started and killed by hand, a node that goes away (contract D)."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.keys import KeyPair
+from tests.support.nodes import Farm, SshdNode, find_program, free_port
+from tests.support.server import Server
+
+pytestmark = pytest.mark.sshd
+
+SLOW = 20.0
+"""Seconds after which something is not merely late on a loaded machine."""
+
+
+class WebServer:
+    """A web server that somebody starts on a machine, and kills."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        line = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(self.port)]
+        self.process = subprocess.Popen(line, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        """End it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[WebServer]:
+    server = WebServer(tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory: pytest.TempPathFactory, client_key: KeyPair) -> Iterator[Farm]:
+    if find_program("sshd") is None:
+        pytest.skip("not installed: sshd")
+    farm = Farm(tmp_path_factory.mktemp("farm"), client_key)
+    yield farm
+    farm.close()
+
+
+@pytest.fixture(scope="module")
+def node(farm: Farm) -> SshdNode:
+    return asyncio.run(farm.sshd())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    registry = {"health_check_interval": "500ms", "node_timeout": "2s"}
+    running = Server(tmp_path_factory.mktemp("server"), registry=registry).start()
+    yield running
+    running.close()
+
+
+def services(server: Server, node: str) -> dict[str, Any]:
+    """The node's services by id."""
+    told = server.http.get("/api/v1/services", params={"node": node}).json()["services"]
+    return {service["id"]: service for service in told.get(node, [])}
+
+
+def until(server: Server, node: str, good: Callable[[dict[str, Any]], bool], limit: float = SLOW) -> dict[str, Any]:
+    """The node's services once they are so."""
+    deadline = time.monotonic() + limit
+    while not good(found := services(server, node)):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+    return found
+
+
+def declared(port: int, **check: Any) -> dict[str, Any]:
+    return {"port": port, "type": "http", "check": {"interval": "1s", "timeout": "1s", **check}}
+
+
+def test_a_web_server_reads_running_while_it_runs_and_failed_once_it_was_killed(
+    server: Server, node: SshdNode, web: WebServer
+) -> None:
+    """D-2: asked from the server, from the node over HTTP and TCP, and by a program there."""
+    path = f"/dev/tcp/127.0.0.1/{web.port}"
+    server.register(
+        "machine",
+        node,
+        services={
+            "here": declared(web.port, http={"path": "/"}),
+            "there": declared(web.port, http={"headers": {"X-A": "b c"}}, via="node"),
+            "port": declared(web.port, tcp=True, via="node"),
+            "program": declared(web.port, exec=["bash", "-c", f"exec 3<>{path} && echo fine"]),
+            "wrong": declared(web.port, http={"path": "/not-there"}, via="node"),
+        },
+    )
+    web.start()
+    names = ("here", "there", "port", "program")
+    found = until(server, "machine", lambda s: all(s[n]["status"] == "running" for n in names))
+    assert {"last_check", "latency"} <= found["here"].keys()
+    until(server, "machine", lambda s: s["wrong"]["status"] == "failed" and "404" in s["wrong"]["message"])
+    web.kill()
+    until(server, "machine", lambda s: all(s[n]["status"] == "failed" for n in names))
+    web.start()
+    until(server, "machine", lambda s: all(s[n]["status"] == "running" for n in names))
+
+
+def test_checks_leave_nothing_behind_on_the_node(server: Server, node: SshdNode) -> None:
+    """However long they go on, the files of a few runs are all there is."""
+    time.sleep(3)
+    assert len(list(node.home.rglob("000000000000*"))) < 40
+
+
+def test_a_node_that_is_cut_off_has_services_of_which_nothing_is_known(
+    server: Server, farm: Farm, web: WebServer
+) -> None:
+    """D-1: unknown and stale, although the service itself could be reached; and running again once it is back."""
+    lone = asyncio.run(farm.sshd())
+    web.start()
+    server.register("lone", lone, services={"web": declared(web.port, tcp=True)})
+    until(server, "lone", lambda s: s["web"]["status"] == "running")
+    lone.stop()
+    lone.kill_sessions()
+    found = until(server, "lone", lambda s: s["web"]["status"] == "unknown")
+    assert found["web"]["stale"] is True
+    assert server.http.get("/api/v1/nodes/lone").json()["services"]["web"]["status"] == "unknown"
+    asyncio.run(lone.restart())
+    until(server, "lone", lambda s: s["web"]["status"] == "running")
