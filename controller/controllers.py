@@ -41,6 +41,7 @@ from controller.runtime.reconcile import Reconciler
 from controller.runtime.worker import WorkerPool
 from controller.services.board import ServiceBoard
 from controller.services.checker import Checker
+from controller.services.discoverer import Discoverer
 from controller.services.fromnode import FromNode
 from controller.services.performer import Performer
 from controller.settings import Settings
@@ -129,8 +130,10 @@ class Controllers:
         self._commands = self._pool("Command", self._command_reconciler(node_timeout))
         self._prober = self._make_prober()
         at_once = settings.services.check_concurrency
-        self._performer = Performer(Checks(endpoints.policy, concurrency=at_once), FromNode(self._dispatcher))
+        from_node = FromNode(self._dispatcher)
+        self._performer = Performer(Checks(endpoints.policy, concurrency=at_once), from_node)
         self._checker = self._make_checker(at_once)
+        self._discoverer = self._make_discoverer(from_node)
         self._informer = Informer(store, ("Node", "Command", "HostKeyPin"), (self._heard,))
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -143,6 +146,7 @@ class Controllers:
         start("informer", self._informer.round)
         start("prober", self._prober.round)
         start("checker", self._checker.round)
+        start("discoverer", self._discoverer.round)
         start("resync", self._resync, limit=self._interval + 60)
         start("retention", self._retain)
         start("janitor", self._clean)
@@ -156,7 +160,7 @@ class Controllers:
     async def aclose(self) -> None:
         """Stop intake, let the workers finish within a limit, then close the connections. Runs go on."""
         await self._supervisor.aclose()
-        await asyncio.gather(self._prober.aclose(), self._checker.aclose())
+        await asyncio.gather(self._prober.aclose(), self._checker.aclose(), self._discoverer.aclose())
         await self._performer.aclose()
         await asyncio.gather(self._nodes.drain(DRAIN_LIMIT), self._commands.drain(DRAIN_LIMIT))
         await self._dispatcher.aclose()
@@ -232,6 +236,21 @@ class Controllers:
             board=self._parts.services,
             perform=self._performer.perform,
             concurrency=at_once,
+            clock=self._parts.clock,
+            rng=self._parts.rng,
+            metrics=self._parts.metrics,
+            wake=self.wake_node,
+        )
+
+    def _make_discoverer(self, from_node: FromNode) -> Discoverer:
+        settings = self._parts.settings.services
+        return Discoverer(
+            store=self._parts.store,
+            board=self._parts.services,
+            from_node=from_node,
+            by_default=settings.discovery,
+            interval=settings.discovery_interval / SECOND,
+            units=settings.discovery_units,
             clock=self._parts.clock,
             rng=self._parts.rng,
             metrics=self._parts.metrics,

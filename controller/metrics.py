@@ -60,6 +60,9 @@ class Metrics:
             buckets=_FAST,
             registry=r,
         )
+        self.discoveries = Counter(
+            "vendetta_service_discoveries", "Looks for services on a node.", ["result"], registry=r
+        )
         self.host_key_changes = Counter(
             "vendetta_host_key_mismatches", "Nodes that presented a key that is not trusted.", registry=r
         )

@@ -37,6 +37,7 @@ def _origin(text: str) -> str:
 Positive = Annotated[Nanoseconds, Field(ge=MILLISECOND)]
 Network = Annotated[Text, AfterValidator(_network)]
 Origin = Annotated[Text, AfterValidator(_origin)]
+Unit = Annotated[Text, Field(pattern=r"^[A-Za-z0-9*?][A-Za-z0-9._@:*?-]{0,127}$")]
 SECRET = {"secret": True}
 """Marks a key whose value may hold a password although it is plain text: never shown, and read from `…_FILE` too."""
 
@@ -188,7 +189,14 @@ class ControllerSettings(Section):
 
 
 class ServiceSettings(Section):
-    """Checking the services of the nodes."""
+    """Checking the services of the nodes, and finding them."""
+
+    discovery: bool = False
+    """Look for services on every node that does not say otherwise."""
+    discovery_interval: Annotated[Nanoseconds, Field(ge=SECOND)] = MINUTE
+    """How often each of those nodes is looked at."""
+    discovery_units: tuple[Unit, ...] = ()
+    """Patterns of systemd units that are services, such as `nginx.service` or `app-*`."""
 
     check_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
     """Checks under way at the same time."""

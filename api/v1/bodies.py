@@ -114,6 +114,8 @@ class NodeFields(NodeFacts):
 
     status: Literal["active", "inactive", "unreachable", "draining", "unknown"] | None = None
     """The intent: `active`, or `inactive` for cordoned. The others are observations and change nothing."""
+    discovery: bool | None = None
+    """Whether services are looked for on the node itself."""
     transport: FlatTransport | None = None
     """How it is reached."""
     transports: tuple[FlatTransport, ...] | None = None

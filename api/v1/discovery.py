@@ -35,11 +35,12 @@ async def prometheus_targets(request: Request) -> Response:
     store, board, selector = context_of(request).store, context_of(request).services, selector_of(request)
     kind, health = text(request, "type"), text(request, "healthy")
     wanted = None if health is None else health in {"true", "1"}
+    source = text(request, "source") or "declared"
     groups = [
         group
         for node in store.list("Node", selector=selector).items
         if isinstance(node, Node)
-        for group in _groups(board, node, kind, healthy=wanted)
+        for group in _groups(board, node, kind, source, healthy=wanted)
     ]
     body = to_json(groups)
     tag = etag(hashlib.sha256(body).hexdigest()[:32])
@@ -48,8 +49,12 @@ async def prometheus_targets(request: Request) -> Response:
     return Response(body, headers={"ETag": tag, "Cache-Control": "no-cache"}, media_type=JSON)
 
 
-def _groups(board: ServiceBoard, node: Node, kind: str | None, *, healthy: bool | None) -> Iterator[TargetGroup]:
+def _groups(
+    board: ServiceBoard, node: Node, kind: str | None, source: str, *, healthy: bool | None
+) -> Iterator[TargetGroup]:
     for view in views_of(board, node, kind):
+        if view["source"] != source:
+            continue
         if healthy is not None and healthy != (view["status"] in HEALTHY and not view.get("stale", False)):
             continue
         if (target := _target(node, view)) is not None:

@@ -70,6 +70,8 @@ def node_view(node: Node, last_seen: datetime | None) -> NodeView:
         "uid": meta.uid,
         "resource_version": meta.resource_version,
     }
+    if spec.discovery is not None:
+        view["discovery"] = spec.discovery
     if spec.transport is not None:
         view["transport"] = _transport_view(spec.transport)
     if spec.transports:
@@ -320,6 +322,7 @@ _SPEC: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "port": ("port", _same),
     "capabilities": ("capabilities", capabilities_of),
     "services": ("services", services_of),
+    "discovery": ("discovery", _same),
     "transport": ("transport", _transport),
     "transports": ("transports", _transports),
 }

@@ -332,14 +332,15 @@ COMMAND_PATHS: Final = (
     ),
 )
 
+_SOURCE: Final = Parameter(
+    name="source",
+    description="Only services that were declared, or that were found so.",
+    schema={"type": "string", "enum": ["declared", "socket", "container", "systemd"]},
+)
 _WHICH_SERVICES: Final = (
     Parameter(name="type", description="Only services of this type.", schema=_TEXT),
     Parameter(name="status", description="Only services with this status.", schema=_TEXT),
-    Parameter(
-        name="source",
-        description="Only services that were declared, or that were found so.",
-        schema={"type": "string", "enum": ["declared", "socket", "container", "systemd"]},
-    ),
+    _SOURCE,
     _SELECTOR,
 )
 
@@ -388,6 +389,7 @@ DISCOVERY_PATHS: Final = (
                         description="Only services that are (true) or are not (false) known to run.",
                         schema=BOOLEAN,
                     ),
+                    _SOURCE,
                     _SELECTOR,
                     Parameter(name="If-None-Match", where="header", description="304 if it is still this one."),
                 ),

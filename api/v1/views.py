@@ -63,6 +63,7 @@ class NodeView(TypedDict):
     capabilities: dict[str, JsonValue]
     services: dict[str, ServiceView]
     metadata: dict[str, str]
+    discovery: NotRequired[bool]
     transport: NotRequired[dict[str, Any]]
     transports: NotRequired[list[dict[str, Any]]]
     host_keys: NotRequired[list[HostKeyView]]

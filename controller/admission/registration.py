@@ -13,7 +13,7 @@ from controller.resources.node import Node
 from controller.resources.scheme import KINDS
 from controller.resources.service import Service
 
-_NOT_A_NODES_OWN: Final = ("unschedulable", "provider", "address", "port", "transport", "transports")
+_NOT_A_NODES_OWN: Final = ("unschedulable", "provider", "address", "port", "transport", "transports", "discovery")
 
 
 def check_name(name: str) -> None:

@@ -81,6 +81,8 @@ class NodeSpec(Model):
     """What the node can do; at most 256 entries."""
     services: Services = ()
     """Services that are known to run on it; at most 256."""
+    discovery: bool | None = None
+    """Whether services are looked for on the node itself; without a word, as the server is configured."""
     transport: TransportSpec | None = None
     """How it is reached."""
     transports: Annotated[tuple[TransportSpec, ...], Field(max_length=MOST_WAYS)] = ()

@@ -4,21 +4,34 @@ A service of a node that is not active, and one whose last check is too long ago
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 
 from controller.duration import SECOND
 from controller.resources.node import Node, is_active
 from controller.resources.service import Service, ServiceStatus
 from controller.runtime.clock import Clock
+from controller.services.findings import beside
 from controller.services.health import Health
 from transports.checks import Outcome
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What was found on a node, when, and until when (monotonic) it is known to be there."""
+
+    services: tuple[ServiceStatus, ...]
+    at: datetime
+    valid_until: float
+
+
 class ServiceBoard:
-    """Health by node uid and service id."""
+    """Health by node uid and service id, and what was found by node uid."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._health: dict[str, dict[str, Health]] = {}
+        self._found: dict[str, Found] = {}
 
     def note(self, node_uid: str, service: Service, outcome: Outcome) -> bool:
         """A check has ended; whether that changed the status. The service has one."""
@@ -28,6 +41,13 @@ class ServiceBoard:
         health.note(outcome, service.check, self._clock.now(), self._clock.monotonic())
         return health.phase != before
 
+    def found(self, node_uid: str, services: tuple[ServiceStatus, ...], *, valid_for: float) -> bool:
+        """This is all that runs on the node; whether that is news. It is known for so many seconds."""
+        before = self._found.get(node_uid)
+        until = self._clock.monotonic() + valid_for
+        self._found[node_uid] = Found(services=services, at=self._clock.now(), valid_until=until)
+        return before is None or before.services != services
+
     def drop(self, node_uid: str, service_id: str) -> None:
         """What was known of a service counts no more: it, its check or its node is another now."""
         self._health.get(node_uid, {}).pop(service_id, None)
@@ -35,6 +55,7 @@ class ServiceBoard:
     def forget(self, node_uid: str) -> None:
         """Drop a node that is gone."""
         self._health.pop(node_uid, None)
+        self._found.pop(node_uid, None)
 
     def look(self, node: Node) -> tuple[ServiceStatus, ...]:
         """How the node's services are, sorted by id."""
@@ -63,6 +84,17 @@ class ServiceBoard:
     def _each(self, node: Node) -> Iterator[ServiceStatus]:
         for service in node.spec.services:
             yield self.of(node, service)
+        found = self._found.get(node.uid)
+        if found is None:
+            return
+        for status in beside(node.spec.services, found.services):
+            seen = status.model_copy(update={"last_check": found.at})
+            if not is_active(node):
+                yield _stale(seen, f"node {node.name} is {node.status.phase}")
+            elif self._clock.monotonic() >= found.valid_until:
+                yield _stale(seen, "the node was not looked at for too long")
+            else:
+                yield seen
 
 
 def _stale(status: ServiceStatus, message: str) -> ServiceStatus:

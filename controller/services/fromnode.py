@@ -14,7 +14,7 @@ from transports.checks import HTTPRequest, Outcome, Place
 from transports.errors import TransportError
 from transports.script import ScriptInvalid, compose
 
-OUTPUT_CAP = 65_536
+OUTPUT_CAP = 262_144
 GRACE = 1.0
 ANSWER_LIMIT = 2.0
 """Seconds beyond a check's own time within which its node says how it ended."""
@@ -59,6 +59,13 @@ class FromNode:
             return await session.start(request, wait=timeout + GRACE + ANSWER_LIMIT)
         finally:
             self._over[node.uid] = [*self._over[node.uid][-MOST_LEFT:], run]
+
+    async def output(self, node: Node, text: bytes, *, timeout: float) -> bytes:
+        """What a script that ends well writes on the node, as far as it is kept. Raises TransportError."""
+        status = await self.run(node, text, timeout=timeout)
+        if status.inline is not None:
+            return status.inline[0][:OUTPUT_CAP]
+        return (await self._dispatcher.session(node).read(status.run, stdout=0, stderr=0, limit=OUTPUT_CAP)).stdout
 
     def forget(self, node_uid: str) -> None:
         """Drop a node that is gone."""

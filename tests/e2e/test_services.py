@@ -64,7 +64,8 @@ def node(farm: Farm) -> SshdNode:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     registry = {"health_check_interval": "500ms", "node_timeout": "2s"}
-    running = Server(tmp_path_factory.mktemp("server"), registry=registry).start()
+    found = {"discovery_interval": "1s"}
+    running = Server(tmp_path_factory.mktemp("server"), registry=registry, services=found).start()
     yield running
     running.close()
 
@@ -136,3 +137,36 @@ def test_a_node_that_is_cut_off_has_services_of_which_nothing_is_known(
     assert server.http.get("/api/v1/nodes/lone").json()["services"]["web"]["status"] == "unknown"
     asyncio.run(lone.restart())
     until(server, "lone", lambda s: s["web"]["status"] == "running")
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["as it is", "busybox only"])
+def test_what_nobody_declared_is_found_on_the_node_and_gone_once_it_was_killed(
+    server: Server, farm: Farm, web: WebServer, tmp_path: Path, bare: bool
+) -> None:
+    """D-2: found services say where they come from, and a declared one on the same port is the only one."""
+    if bare and find_program("busybox") is None:
+        pytest.skip("not installed: busybox")
+    machine = asyncio.run(farm.sshd(config=[f"SetEnv PATH={busybox_only(tmp_path / 'bin')}"] if bare else []))
+    name = "bare" if bare else "whole"
+    server.register(name, machine, discovery=True)
+    web.start()
+    mine = f"socket-{web.port}"
+    found = until(server, name, lambda s: mine in s)
+    assert (found[mine]["source"], found[mine]["status"], found[mine]["port"]) == ("socket", "running", web.port)
+    assert found[mine]["name"].startswith("python")
+    assert f"socket-{machine.port}" in found
+    web.kill()
+    until(server, name, lambda s: mine not in s)
+    web.start()
+    until(server, name, lambda s: mine in s)
+    assert server.http.put(f"/api/v1/nodes/{name}", json={"services": {"w": {"port": web.port}}}).is_success
+    assert until(server, name, lambda s: mine not in s)["w"]["source"] == "declared"
+    assert server.http.put(f"/api/v1/nodes/{name}", json={"discovery": False}).is_success
+    until(server, name, lambda s: s.keys() == {"w"})
+
+
+def busybox_only(folder: Path) -> Path:
+    """A folder with busybox's tools and nothing else."""
+    folder.mkdir()
+    subprocess.run([str(find_program("busybox")), "--install", "-s", str(folder)], check=True)
+    return folder

@@ -18,7 +18,7 @@ KNOWN = ("(jobs)", "($BASH_SOMETHING)", 'VAR="${VAR}foo"')
 """Not in every sh: bash's own version variable is only read, and `jobs` is POSIX."""
 
 
-@pytest.fixture(params=["runner", "bulk", "check"])
+@pytest.fixture(params=["runner", "bulk", "check", "discover"])
 def program(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     if request.param in {"check", "discover"}:
         path = tmp_path / "program.sh"

@@ -84,6 +84,7 @@ def nodes(draw: st.DrawFn) -> Node:
         unschedulable=cordoned,
         capabilities=draw(st.dictionaries(TEXTS, SCALARS, max_size=3)),
         services=draw(SERVICES),
+        discovery=draw(st.none() | st.booleans()),
         transport=transports[0] if transports and not listed else None,
         transports=tuple(transports) if listed else (),
     )

@@ -7,6 +7,7 @@ from controller.admission.errors import Denied
 from controller.admission.results import Report
 from controller.resources.meta import LAST_APPLIED
 from controller.resources.node import Node
+from controller.resources.service import Check, Service
 from tests.support.virtualtime import run
 from tests.support.world import world
 
@@ -67,5 +68,30 @@ def test_an_operator_may_cordon_and_nothing_else() -> None:
                     "n1", lambda old: old.model_copy(update={"spec": elsewhere}), operator
                 )
             assert it.node().spec.unschedulable
+
+    run(scenario())
+
+
+def test_nobody_but_an_admin_declares_a_check_or_has_a_node_looked_at() -> None:
+    """D-2, E-5: a program run as a check is a command, and where a check is aimed at is an outbound address."""
+
+    async def scenario() -> None:
+        async with world() as it:
+            await it.add_node(services=(Service(id="web", port=80),))
+            node = it.node()
+            for check in (Check(exec=("id",)), Check(tcp=True)):
+
+                def declare(old: Node, check: Check = check) -> Node:
+                    web = Service(id="web", port=80, check=check)
+                    spec = old.spec.model_copy(update={"services": (web,), "discovery": True})
+                    return old.model_copy(update={"spec": spec})
+
+                with pytest.raises(Denied):
+                    await it.admission.nodes.update("n1", declare, Caller(name="o", operator=True))
+                with pytest.raises(Denied):
+                    await it.admission.nodes.update("n1", declare, Caller(name="n", node_uid=node.uid))
+                itself = Caller(name="n", node_uid=node.uid)
+                after = await it.admission.nodes.register("n1", declare, itself)
+                assert (after.spec.services[0].check, after.spec.discovery) == (None, None)
 
     run(scenario())
