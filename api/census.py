@@ -14,6 +14,8 @@ from controller.store.base import Store
 
 MAX_PROVIDERS: Final = 20
 """Providers counted by name in Prometheus; the text is the clients' own, and a label must not grow without end."""
+SERVICE_STATUSES: Final = ("running", "degraded", "failed", "unknown")
+"""Of services without a check the status is whatever their node reports: all the rest is counted as one."""
 _PATIENCE: Final = 20
 """A count that took long is reused for so many times as long, so that asking often costs at most 5 % of a core."""
 _LONG: Final = 0.002
@@ -28,6 +30,7 @@ class Census:
     by_provider: Mapping[str, int] = field(default_factory=dict)
     nodes_by_status_and_provider: Mapping[tuple[str, str], int] = field(default_factory=dict)
     services: int = 0
+    services_by_status: Mapping[str, int] = field(default_factory=dict)
     commands_by_status: Mapping[str, int] = field(default_factory=dict)
     oldest_pending: datetime | None = None
     """When the command that waits longest was accepted."""
@@ -61,11 +64,13 @@ class Counted:
 
 def _take(store: Store) -> Census:
     pairs: Counter[tuple[str, str]] = Counter()
-    services = 0
+    services: Counter[str] = Counter()
+    declared = 0
     for node in store.list("Node").items:
         if isinstance(node, Node):
             pairs[status_of(node), node.spec.provider] += 1
-            services += len(node.spec.services)
+            declared += len(node.spec.services)
+            services.update(s.status if s.status in SERVICE_STATUSES else "other" for s in node.status.services)
     commands: Counter[str] = Counter()
     pending: list[datetime] = []
     for command in store.list("Command").items:
@@ -78,7 +83,8 @@ def _take(store: Store) -> Census:
         by_status=_sum(pairs, 0),
         by_provider=_sum(pairs, 1),
         nodes_by_status_and_provider=_bounded(pairs),
-        services=services,
+        services=declared,
+        services_by_status={status: services[status] for status in (*SERVICE_STATUSES, "other")},
         commands_by_status=dict(sorted(commands.items())),
         oldest_pending=min(pending, default=None),
     )

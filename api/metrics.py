@@ -130,6 +130,12 @@ class Meter:
             value=max(0.0, waits),
         )
         yield GaugeMetricFamily("vendetta_services", "Services known.", value=census.services)
+        services = GaugeMetricFamily(
+            "vendetta_services_by_status", "Services declared or found, by status.", labels=["status"]
+        )
+        for status, count in census.services_by_status.items():
+            services.add_metric([status], count)
+        yield services
         info = GaugeMetricFamily("vendetta_build_info", "Always 1; the version is the label.", labels=["version"])
         info.add_metric([self._context.version], 1)
         yield info

@@ -27,6 +27,7 @@ from api.cli.output import (
     warn,
     yaml_text,
 )
+from api.cli.services import SERVICES, named, services
 from api.cli.tables import Object, in_order
 from api.escape import escape
 
@@ -34,6 +35,7 @@ Selector = Annotated[
     str, typer.Option("--selector", "-l", metavar="SELECTOR", help="Label selector: `env=dev,tier in (a,b)`.")
 ]
 Words = Annotated[list[str], typer.Argument(metavar="KIND [NAME]…", help="nodes | commands, and names.")]
+Listed = Annotated[list[str], typer.Argument(metavar="KIND [NAME]…", help="nodes | commands | services, and names.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -45,18 +47,21 @@ def register(app: typer.Typer) -> None:
 
 def get(
     context: typer.Context,
-    what: Words,
+    what: Listed,
     selector: Selector = "",
     output: Annotated[
         Format, typer.Option("--output", "-o", metavar="FORMAT", help="table, wide, json, yaml or name.")
     ] = Format.TABLE,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on and show every change.")] = False,
 ) -> None:
-    """List nodes or commands, or show the ones named.
+    """List nodes, commands or services, or show the ones named. Services are chosen by the labels of their nodes.
 
     Examples: `vendetta get nodes -l env=dev -o wide` · `vendetta get node build-01 -o yaml` ·
-    `vendetta get commands -w`
+    `vendetta get commands -w` · `vendetta get services -l env=dev -o wide`
     """
+    if (wanted := named(what)) is not None:
+        _get_services(context, wanted, selector, output, watch=watch)
+        return
     kind, names = kind_and_names(what)
     if names and selector:
         raise Misused("give names or a selector, not both")
@@ -70,6 +75,13 @@ def get(
             show_list([client.get(kind, name) for name in names], kind, output)
         else:
             show_list(in_order(client.list(kind, **_query(selector))["items"]), kind, output)
+
+
+def _get_services(context: typer.Context, names: list[str], selector: str, output: Format, *, watch: bool) -> None:
+    if watch:
+        raise Misused("services are not watched so: follow /ws?types=service_updated")
+    with context.ensure_object(Invocation).client() as client:
+        show_list(services(client, names, _query(selector)), SERVICES, output)
 
 
 def _watch(client: Client, kind: Kind, names: list[str], selector: str, form: Format) -> None:

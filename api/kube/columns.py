@@ -68,6 +68,12 @@ def _transport(node: Node, _scene: Scene) -> str:
     return ",".join(transport.type for transport in transports_of(node))
 
 
+def _services(node: Node, _scene: Scene) -> str:
+    """`2/3`: so many run of all that are known."""
+    known = node.status.services
+    return f"{sum(s.status == 'running' for s in known)}/{max(len(known), len(node.spec.services))}"
+
+
 def _exit(command: Command, _scene: Scene) -> str:
     """The exit code, or the signal that ended it."""
     status = command.status
@@ -129,9 +135,8 @@ _NODE: Final = (
     ),
     Column(
         name="Services",
-        type="integer",
-        cell=lambda node, _: len(node.spec.services),
-        description="How many services are known on it.",
+        cell=_services,
+        description="How many of its services run, of those that are known.",
         priority=1,
     ),
     Column(

@@ -1,6 +1,7 @@
 """Services on real sshd nodes: web servers started and killed by hand, a node that goes away (contract D)."""
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ import pytest
 
 from tests.support.keys import KeyPair
 from tests.support.nodes import Farm, SshdNode, find_program, free_port
-from tests.support.server import Server
+from tests.support.server import ROOT, Server
 
 pytestmark = pytest.mark.sshd
 
@@ -114,6 +115,39 @@ def test_a_web_server_reads_running_while_it_runs_and_failed_once_it_was_killed(
     until(server, "machine", lambda s: all(s[n]["status"] == "failed" for n in names))
     web.start()
     until(server, "machine", lambda s: all(s[n]["status"] == "running" for n in names))
+
+
+def test_people_and_programs_are_told_of_services(
+    server: Server, node: SshdNode, web: WebServer, tmp_path: Path
+) -> None:
+    """`vendetta get services`, one service across nodes, and the event for those who ask for it (E-3)."""
+    web.start()
+    with server.http.stream("GET", "/ws", params={"types": "service_updated"}) as stream:
+        lines = stream.iter_lines()
+        fields = {"services": {"told": declared(web.port, tcp=True)}, "labels": {"env": "told"}}
+        server.register("teller", node, **fields)
+        events = (json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
+        event = next(e for e in events if e["type"] == "service_updated" and _runs(e["data"]))
+    assert [service["id"] for service in event["data"]["services"]] == ["told"]
+    one = server.http.get("/api/v1/services/told").json()
+    assert (one["count"], list(one["services"])) == (1, ["teller"])
+    assert server.http.get("/api/v1/services/nobody").status_code == 404
+    table = get(server, "services", "-l", "env=told")
+    assert table.splitlines()[0].split() == ["NODE", "NAME", "STATUS", "TYPE", "PORT", "CHECKED", "MESSAGE"]
+    assert table.splitlines()[1].split()[:3] == ["teller", "told", "running"]
+    (item,) = json.loads(get(server, "svc/told", "-o", "json"))["items"]
+    assert (item["spec"]["node"], item["status"]["status"]) == ("teller", "running")
+    assert "LATENCY" in get(server, "service", "told", "-o", "wide")
+
+
+def _runs(data: dict[str, Any]) -> bool:
+    return data["node_id"] == "teller" and any(s["status"] == "running" for s in data["services"])
+
+
+def get(server: Server, *words: str) -> str:
+    """What `vendetta get` prints."""
+    line = [sys.executable, "-m", "api.cli.main", "--server", server.url, "get", *words]
+    return subprocess.run(line, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
 def test_checks_leave_nothing_behind_on_the_node(server: Server, node: SshdNode) -> None:

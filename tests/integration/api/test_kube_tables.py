@@ -51,7 +51,7 @@ async def test_nodes_are_rows(api: API) -> None:
         "Ready": "Unknown",
         "Reachable": "Unknown",
         "Host-Key": "<none>",
-        "Services": 1,
+        "Services": "0/1",
         "Display-Name": "<none>",
     }
     assert table["metadata"]["resourceVersion"] == str(api.store.revision())
