@@ -56,6 +56,8 @@ from transports.websocket.hub import Hub
 log = structlog.get_logger(__name__)
 
 DRAIN_LIMIT = 2.0
+AT_ONCE = 500
+"""Nodes whose services are forgotten in one go."""
 MANIFESTS_LIMIT = 600.0
 """Seconds that a folder of manifests may take to be applied: a first one may hold a whole fleet."""
 
@@ -126,7 +128,8 @@ class Controllers:
         self._garbage = Garbage(admission)
         self._manifests = self._manifest_source(admission)
         self._supervisor = Supervisor(clock, self._progress)
-        self._nodes = self._pool("Node", self._node_reconciler(node_timeout))
+        self._node_reconciler = self._make_node_reconciler(node_timeout)
+        self._nodes = self._pool("Node", self._node_reconciler)
         self._commands = self._pool("Command", self._command_reconciler(node_timeout))
         self._prober = self._make_prober()
         at_once = settings.services.check_concurrency
@@ -140,6 +143,7 @@ class Controllers:
 
     async def start(self) -> None:
         """Start the loops: first what acts, then what feeds it."""
+        await self._forget_services()
         start = self._supervisor.start
         start("nodes", self._nodes.round)
         start("commands", self._commands.round)
@@ -164,6 +168,13 @@ class Controllers:
         await self._performer.aclose()
         await asyncio.gather(self._nodes.drain(DRAIN_LIMIT), self._commands.drain(DRAIN_LIMIT))
         await self._dispatcher.aclose()
+
+    async def _forget_services(self) -> None:
+        """How services were when an earlier server looked is not known any more, before anybody asks this one."""
+        nodes = self._parts.store.list("Node").items
+        names = [node.name for node in nodes if isinstance(node, Node) and node.status.services]
+        for start in range(0, len(names), AT_ONCE):
+            await asyncio.gather(*map(self._node_reconciler.reconcile, names[start : start + AT_ONCE]))
 
     def stuck(self) -> list[str]:
         """Names of the loops that make no progress."""
@@ -192,7 +203,7 @@ class Controllers:
         self._parts.metrics.queue_depth.labels(kind).set_function(lambda: len(queue))
         return WorkerPool(kind, queue, reconciler, self._parts.settings.controller.workers, account)
 
-    def _node_reconciler(self, node_timeout: float) -> NodeReconciler:
+    def _make_node_reconciler(self, node_timeout: float) -> NodeReconciler:
         return NodeReconciler(
             store=self._parts.store,
             contacts=self._parts.contacts,

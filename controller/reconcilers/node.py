@@ -137,8 +137,8 @@ def _services(
 def _service(old: ServiceStatus | None, seen: ServiceStatus, now: datetime) -> ServiceStatus:
     if old is None:
         return seen.model_copy(update={"since": now})
-    same = {name: getattr(old, name) for name in ("since", "last_check", "latency")}
-    if old == seen.model_copy(update=same | {"message": old.message}):
+    live = ["since", "last_check", "latency"] + ["message"] * (seen.status != "unknown")
+    if old == seen.model_copy(update={name: getattr(old, name) for name in live}):
         return old
     return seen.model_copy(update={"since": old.since if old.status == seen.status else now})
 

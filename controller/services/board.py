@@ -34,12 +34,12 @@ class ServiceBoard:
         self._found: dict[str, Found] = {}
 
     def note(self, node_uid: str, service: Service, outcome: Outcome) -> bool:
-        """A check has ended; whether that changed the status. The service has one."""
+        """A check has ended; whether that is news. The service has one."""
         assert service.check is not None
         health = self._health.setdefault(node_uid, {}).setdefault(service.id, Health())
-        before = health.phase
+        before = health.news
         health.note(outcome, service.check, self._clock.now(), self._clock.monotonic())
-        return health.phase != before
+        return health.news != before
 
     def found(self, node_uid: str, services: tuple[ServiceStatus, ...], *, valid_for: float) -> bool:
         """This is all that runs on the node; whether that is news. It is known for so many seconds."""

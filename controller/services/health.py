@@ -34,6 +34,11 @@ class Health:
     latency: float | None = None
     valid_until: float = 0.0
 
+    @property
+    def news(self) -> tuple[str, str]:
+        """What is worth telling when it changes: the status, and why nothing is known."""
+        return self.phase, self.message if self.phase == "unknown" else ""
+
     def note(self, outcome: Outcome, check: Check, at: datetime, now: float) -> None:
         """A check has ended; `now` is monotonic. One that could not be made proves nothing."""
         self.message = outcome.message

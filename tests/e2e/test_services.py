@@ -173,6 +173,24 @@ def test_a_node_that_is_cut_off_has_services_of_which_nothing_is_known(
     until(server, "lone", lambda s: s["web"]["status"] == "running")
 
 
+def test_after_a_restart_nothing_reads_as_it_was_before(server: Server, node: SshdNode, web: WebServer) -> None:
+    """D-2: what an earlier server saw is not known any more, whichever way one asks."""
+    server.register("again", node, services={"web": declared(web.port, tcp=True, interval="5s")})
+    web.start()
+    until(server, "again", lambda s: s["web"]["status"] == "running")
+    server.kill()
+    web.kill()
+    server.start()
+    shown = server.http.get("/apis/vendetta.dev/v1/nodes/again").json()["status"]["services"]
+    told = [
+        services(server, "again")["web"]["status"],
+        server.http.get("/api/v1/nodes/again").json()["services"]["web"]["status"],
+        shown[0]["status"],
+    ]
+    assert told == ["unknown"] * 3
+    until(server, "again", lambda s: s["web"]["status"] == "failed")
+
+
 @pytest.mark.parametrize("bare", [False, True], ids=["as it is", "busybox only"])
 def test_what_nobody_declared_is_found_on_the_node_and_gone_once_it_was_killed(
     server: Server, farm: Farm, web: WebServer, tmp_path: Path, bare: bool
