@@ -6,6 +6,7 @@ A service of a node that is not active, and one whose last check is too long ago
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from controller.duration import SECOND
 from controller.resources.node import Node, is_active
@@ -14,6 +15,8 @@ from controller.runtime.clock import Clock
 from controller.services.findings import beside
 from controller.services.health import Health
 from transports.checks import Outcome
+
+_BLANK: Final = ServiceStatus(id="blank")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,23 +66,30 @@ class ServiceBoard:
 
     def of(self, node: Node, service: Service) -> ServiceStatus:
         """How one declared service is."""
-        health = self._health.get(node.uid, {}).get(service.id)
-        checked = service.check is not None and health is not None
-        status = ServiceStatus(
-            id=service.id,
-            last_check=health.checked_at if checked and health else None,
-            latency=_nanoseconds(health.latency) if checked and health else None,
+        health = self._health.get(node.uid, {}).get(service.id) if service.check is not None else None
+        status, message = self._judge(node, service, health)
+        return _BLANK.model_copy(  # nothing in it needs to be checked, and there are many
+            update={
+                "id": service.id,
+                "status": status,
+                "stale": status == "unknown" and (service.check is not None or not is_active(node)),
+                "message": message,
+                "last_check": None if health is None else health.checked_at,
+                "latency": None if health is None or health.latency is None else int(health.latency * SECOND),
+            }
         )
+
+    def _judge(self, node: Node, service: Service, health: Health | None) -> tuple[str, str]:
+        """The status and why."""
         if not is_active(node):
-            return _stale(status, f"node {node.name} is {node.status.phase}")
+            return "unknown", f"node {node.name} is not active"
         if service.check is None:
-            return status.model_copy(update={"status": service.status or "unknown"})
+            return service.status or "unknown", ""
         if health is None:
-            return _stale(status, "not checked yet")
+            return "unknown", "not checked yet"
         if health.phase != "unknown" and self._clock.monotonic() >= health.valid_until:
-            return _stale(status, "the last check is too long ago")
-        seen = {"status": health.phase, "stale": health.phase == "unknown", "message": health.message}
-        return status.model_copy(update=seen)
+            return "unknown", "the last check is too long ago"
+        return health.phase, health.message
 
     def _each(self, node: Node) -> Iterator[ServiceStatus]:
         for service in node.spec.services:
@@ -90,7 +100,7 @@ class ServiceBoard:
         for status in beside(node.spec.services, found.services):
             seen = status.model_copy(update={"last_check": found.at})
             if not is_active(node):
-                yield _stale(seen, f"node {node.name} is {node.status.phase}")
+                yield _stale(seen, f"node {node.name} is not active")
             elif self._clock.monotonic() >= found.valid_until:
                 yield _stale(seen, "the node was not looked at for too long")
             else:
@@ -99,7 +109,3 @@ class ServiceBoard:
 
 def _stale(status: ServiceStatus, message: str) -> ServiceStatus:
     return status.model_copy(update={"status": "unknown", "stale": True, "message": message})
-
-
-def _nanoseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else int(seconds * SECOND)
