@@ -134,6 +134,16 @@ def _one_transport(schema: Schema) -> Schema:
     return {**schema, "not": both}
 
 
+def _check(schema: Schema) -> Schema:
+    """Exactly one way to check; a program runs on the node."""
+    ways = [_given("http", type="object"), _given("tcp", const=True), _given("exec", type="array")]
+    elsewhere = {
+        "required": ["exec", "via"],
+        "properties": {"exec": {"type": "array"}, "via": {"const": "controller"}},
+    }
+    return {**schema, "oneOf": ways, "not": elsewhere}
+
+
 def _change(schema: Schema) -> Schema:
     """What may only be repeated as it was read is no part of a change."""
     repeated = {"id", "created_at", "updated_at", "last_seen", "conditions", "uid"}
@@ -154,6 +164,7 @@ _RULES: Final[dict[str, Callable[[Schema], Schema]]] = {
     "CommandSpec": _command,
     "FlatParams": _params,
     "CommandParams": _params,
+    "Check": _check,
     "NodeRegistration": _one_transport,
     "NodeChange": _change,
     "NodeSpec": _one_transport,

@@ -3,15 +3,15 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from controller.duration import SECOND
+from controller.duration import MILLISECOND, SECOND
 from controller.resources.meta import MAX_ENTRIES
-from controller.resources.types import Integral, Line, Model, Name, Nanoseconds, Port, Text, Timestamp
+from controller.resources.types import Integral, Model, Name, Nanoseconds, Port, Text, Timestamp
 
 DEFAULT_INTERVAL = 10 * SECOND
 DEFAULT_TIMEOUT = 5 * SECOND
-DAY = 24 * 3600 * SECOND
+HOUR = 3600 * SECOND
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _FRAMING = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
@@ -29,9 +29,36 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
-HeaderValue = Annotated[Line, Field(max_length=1024, pattern=r"^[ -~]*$")]
-Headers = Annotated[dict[str, HeaderValue], Field(max_length=16), AfterValidator(_headers)]
+def _whatever_case(name: str) -> str:
+    return "".join(f"[{c.upper()}{c}]" if c.isalpha() else c for c in name)
+
+
+_REFUSED = "|".join(map(_whatever_case, sorted(_FRAMING | _SECRET)))
+_HEADER_NAMES = {"propertyNames": {"pattern": f"^(?!(?:{_REFUSED})$){_HEADER_NAME.pattern}$"}}
+
+HeaderValue = Annotated[str, Field(max_length=1024, pattern=r"^[ -~]*$")]
+Headers = Annotated[
+    dict[str, HeaderValue], Field(max_length=16, json_schema_extra=_HEADER_NAMES), AfterValidator(_headers)
+]
 Argument = Annotated[Text, Field(max_length=4096)]
+
+
+def _duration(pattern: str, example: str) -> WithJsonSchema:
+    """How such a duration is best written; everything that Go reads is accepted within its bounds."""
+    schema = {"type": "string", "format": "go-duration", "pattern": pattern, "examples": [example]}
+    return WithJsonSchema(schema, mode="validation")
+
+
+Interval = Annotated[
+    Nanoseconds,
+    Field(ge=SECOND, le=100 * HOUR),
+    _duration("^(?:[1-9][0-9]?h|[1-9][0-9]{0,2}m|[1-9][0-9]{0,3}s)$", "10s"),
+]
+Timeout = Annotated[
+    Nanoseconds,
+    Field(ge=100 * MILLISECOND, le=1000 * SECOND),
+    _duration("^(?:[1-9][0-9]{0,2}s|[1-9][0-9]{2,4}ms)$", "5s"),
+]
 
 
 class HTTPCheck(Model):
@@ -58,9 +85,9 @@ class Check(Model):
     """By connecting to its port."""
     exec: Annotated[tuple[Argument, ...], Field(min_length=1, max_length=64)] | None = None
     """By a program on the node: exit code 0 is good."""
-    interval: Annotated[Nanoseconds, Field(ge=SECOND, le=DAY)] | None = None
+    interval: Interval | None = None
     """How often; default 10s."""
-    timeout: Annotated[Nanoseconds, Field(ge=SECOND // 10, le=60 * SECOND)] | None = None
+    timeout: Timeout | None = None
     """How long it may take; default 5s, never more than the interval."""
     rise: Annotated[int, Field(ge=1, le=10), Integral] = 1
     """So many good ones in a row make a service that failed run again."""
