@@ -233,7 +233,7 @@ class Session(Protocol):
     async def start(self, request: StartRequest, *, wait: float = 0.0) -> RunStatus:
         """Deliver a run. Answers when it is claimed and has ended, or `wait` seconds after its claim.
 
-        Raises `Conflict` when the id is taken by another digest, `NodeStorageFull` or `StartRefused` when
+        Raises `Conflict` when the id is taken by another digest, `NodeStorageFull`, `Rejected` or `StartRefused` when
         nothing was claimed, `ConnectionLost` when it is not known whether the request arrived.
         """
 

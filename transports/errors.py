@@ -14,7 +14,8 @@
     │   └── EndpointInvalid    the endpoint makes no sense for this transport
     └── StartRefused           the node answered: nothing was claimed, nothing ran
         ├── Conflict           the run id is taken by a run with another digest
-        └── NodeStorageFull    no space for the run's files
+        ├── NodeStorageFull    no space for the run's files
+        └── Rejected           the node will not take this run, however often it is asked
 
 A message says what was attempted, on what, why it failed and what to do. It never holds a secret.
 """
@@ -133,6 +134,12 @@ class NodeStorageFull(StartRefused):
     """The node has no room for the run's files."""
 
     reason = "NodeStorageFull"
+
+
+class Rejected(StartRefused):
+    """The node's agent will not take this run: it lacks what the run asks for, or said no to the request."""
+
+    reason = "Rejected"
 
 
 def described(exc: BaseException) -> str:

@@ -99,6 +99,7 @@ _REASONS: dict[str, type[TransportError]] = {
         errors.ConnectionLost,
         errors.Conflict,
         errors.NodeStorageFull,
+        errors.Rejected,
         errors.StartRefused,
         errors.Unreachable,
         errors.UnsupportedShell,

@@ -28,7 +28,7 @@ from controller.scripts import script_of
 from controller.store.base import Store
 from controller.timeline import seconds, timeline
 from transports.base import RunState, RunStatus, Session, StartRequest
-from transports.errors import Conflict, NodeStorageFull, Refused, TransportError
+from transports.errors import Conflict, NodeStorageFull, Refused, Rejected, TransportError
 from transports.script import ScriptInvalid
 
 log = structlog.get_logger(__name__)
@@ -216,7 +216,7 @@ class CommandReconciler:
             answer = await session.start(request, wait=INLINE_WAIT)
         except TransportError as error:
             self._metrics.deliveries.labels(way.transport, error.reason).inc()
-            if isinstance(error, Conflict | NodeStorageFull):
+            if isinstance(error, Conflict | NodeStorageFull | Rejected):
                 return await self._refused(command, error, final=first)
             log.info("delivery not confirmed", command=command.name, node=node.name, reason=error.reason)
             raise

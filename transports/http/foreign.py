@@ -24,7 +24,7 @@ from transports.base import (
     StartRequest,
     StreamState,
 )
-from transports.errors import Conflict, ConnectionLost, StartRefused, TransportError, Unreachable, described
+from transports.errors import Conflict, ConnectionLost, Rejected, TransportError, Unreachable, described
 from transports.http.session import read_json
 from transports.wire import Malformed
 
@@ -67,7 +67,7 @@ class ForeignSession:
         """POST it, unless that was done before. Refusals come soon: they are waited for."""
         self._check_open()
         if request.stdin:
-            raise StartRefused("the node's agent takes no input for a command: leave stdin, shell and run_as out")
+            raise Rejected("the node's agent takes no input for a command: leave stdin, shell and run_as out")
         run = self._runs.get(request.run)
         if run is None or run.status.state is RunState.ABSENT:
             run = self._runs[request.run] = _Posted(request.digest, self._state(request.run, RunState.RUNNING))
@@ -160,7 +160,7 @@ class ForeignSession:
     def _judge(self, run: _Posted, status: int, answer: Any) -> None:
         if status in {400, 401, 403, 404, 405, 413, 415, 422}:
             run.status = replace(run.status, state=RunState.LOST)
-            run.refusal = StartRefused(
+            run.refusal = Rejected(
                 f"the node's agent refused the command with status {status}: {_excerpt(answer)}"
             )
             return

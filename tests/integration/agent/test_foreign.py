@@ -16,7 +16,7 @@ from tests.support.agents import Unattended
 from tests.support.nodes import free_port
 from tests.support.runs import collect, ended, request
 from transports.base import RunState
-from transports.errors import Conflict, ConnectionLost, StartRefused
+from transports.errors import Conflict, ConnectionLost, Rejected
 
 RESULT = {"exit_code": 3, "output": "out\n", "error": "err\n", "duration": 0.25, "start": "", "end": ""}
 
@@ -115,9 +115,9 @@ async def test_nonsense_is_no_success(connect: Connect, foreign: Foreign, answer
 async def test_a_refusal_says_that_nothing_ran(connect: Connect, foreign: Foreign) -> None:
     foreign.answer = JSONResponse({"message": "not today"}, 422)
     session = await connect(foreign.port)
-    with pytest.raises(StartRefused, match="not today"):
+    with pytest.raises(Rejected, match="not today"):
         await session.start(request("echo hello"), wait=5)
-    with pytest.raises(StartRefused, match="no input"):
+    with pytest.raises(Rejected, match="no input"):
         await session.start(request("cat", stdin=b"x"), wait=5)
 
 

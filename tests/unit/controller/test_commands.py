@@ -10,7 +10,7 @@ from controller.settings import ControllerSettings, RetentionSettings, Settings
 from tests.support.virtualtime import run
 from tests.support.world import ADMIN, world
 from transports.base import StartRequest
-from transports.errors import AuthFailed, HostKeyMismatch
+from transports.errors import AuthFailed, HostKeyMismatch, NodeStorageFull, Rejected
 from transports.fake import FakeNode, Outcome
 
 
@@ -127,6 +127,25 @@ def test_a_permanent_refusal_ends_a_command_at_once() -> None:
                 await it.add_node()
                 command = await it.ended(await it.send(), within=5)
                 assert (command.status.phase, command.status.reason) == ("error", refusal.reason)
+
+    run(scenario())
+
+
+def test_what_a_node_will_not_take_ends_at_once() -> None:
+    """Nothing was claimed and asking again would change nothing: an error that is sure, not a command that is lost."""
+
+    async def scenario() -> None:
+        for refusal in (Rejected("no input for a command"), NodeStorageFull("no space")):
+
+            def refuse(what: str, refusal: Exception = refusal) -> None:
+                if what == "start":
+                    raise refusal
+
+            async with world(fleet={"n1": FakeNode(trouble=refuse)}) as it:
+                await it.add_node()
+                status = (await it.ended(await it.send(), within=5)).status
+                assert (status.phase, status.reason, status.certainty) == ("error", refusal.reason, "confirmed")
+                assert str(refusal) in (status.message or "")
 
     run(scenario())
 
