@@ -1,5 +1,6 @@
 """Time limits, cancels and output caps: enforced on the node, whatever the command does."""
 
+import asyncio
 import os
 import signal
 import time
@@ -83,6 +84,16 @@ async def test_a_plain_sleep_times_out(runner: Runner, new_run: NewRun) -> None:
     assert (s.state, s.stop, s.exit_code, s.inline) == (RunState.DONE, StopReason.TIMEOUT, 143, (b"x\n", b""))
     assert s.duration is not None
     assert 1_000_000_000 <= s.duration < 4_000_000_000
+
+
+async def test_the_limit_holds_for_a_run_that_was_delivered_twice_at_once(
+    runner: Runner, new_run: NewRun, ended: Ended
+) -> None:
+    """One of the two deliveries claims the run; what the other one does must not make the node forget it."""
+    requests = [new_run("sleep 10", timeout=1, grace=1) for _ in range(8)]
+    await asyncio.gather(*(runner.start(request) for request in requests for _ in range(2)))
+    ends = [await ended(runner, request.run) for request in requests]
+    assert {s.stop for s in ends} == {StopReason.TIMEOUT}
 
 
 async def test_a_second_connection_can_cancel(runner: Runner, launch: Launch, new_run: NewRun, ended: Ended) -> None:

@@ -231,7 +231,6 @@ supervise() {
         answer_done "$v_run" $v_end
         wipe "$v_run" "$v_nonce"
     else
-        refused
-        put "e $v_run$v_nl" >&6
+        refused # the reaper is not told to forget the run: another delivery of it may go on, or be about to
     fi
 }
