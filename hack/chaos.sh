@@ -7,5 +7,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 hack/venv.sh dev
+unset PYTHONDONTWRITEBYTECODE # some hundred servers are started, and each would compile everything anew
 # Pids and mounts of its own: it cannot hit what is outside, and the kernel ends everything with it.
 exec unshare --mount --pid --fork --kill-child --mount-proc .venv/bin/python -m hack.chaos "$@"

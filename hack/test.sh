@@ -6,4 +6,5 @@
 set -eu
 cd "$(dirname "$0")/.."
 hack/venv.sh dev
+unset PYTHONDONTWRITEBYTECODE # some hundred servers are started, and each would compile everything anew
 exec .venv/bin/python -m pytest "$@"

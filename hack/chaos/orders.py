@@ -81,4 +81,4 @@ def _endless(id_: str, rng: random.Random) -> Order:
     return Order(id=id_, sort="endless", action=action, params=params, cancel_after=after)
 
 
-_MAKERS: dict[Maker, int] = {_quiet: 40, _plain: 20, _failing: 5, _random: 15, _slow: 15, _endless: 5}
+_MAKERS: dict[Maker, int] = {_quiet: 40, _plain: 20, _failing: 5, _random: 15, _slow: 15, _endless: 6}

@@ -160,9 +160,7 @@ class ForeignSession:
     def _judge(self, run: _Posted, status: int, answer: Any) -> None:
         if status in {400, 401, 403, 404, 405, 413, 415, 422}:
             run.status = replace(run.status, state=RunState.LOST)
-            run.refusal = Rejected(
-                f"the node's agent refused the command with status {status}: {_excerpt(answer)}"
-            )
+            run.refusal = Rejected(f"the node's agent refused the command with status {status}: {_excerpt(answer)}")
             return
         if status != 200 or not isinstance(answer, dict):
             raise Malformed(f"status {status}")

@@ -132,7 +132,7 @@ def test_a_permanent_refusal_ends_a_command_at_once() -> None:
 
 
 def test_what_a_node_will_not_take_ends_at_once() -> None:
-    """Nothing was claimed and asking again would change nothing: an error that is sure, not a command that is lost."""
+    """Nothing was claimed and asking again changes nothing: an error that is sure, not a lost command."""
 
     async def scenario() -> None:
         for refusal in (Rejected("no input for a command"), NodeStorageFull("no space")):
