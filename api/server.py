@@ -169,6 +169,9 @@ async def _build(
 
 async def _open(settings: Settings, source: Path | None, clock: SystemClock, fail_here: failpoint.Failpoint) -> Store:
     registry = settings.registry
+    if registry.provider == "postgres":
+        # The store can be shared, the nodes not yet: two controllers would get into each other's way.
+        raise StartError("registry.provider: servers do not run on postgres yet; use sqlite or memory")
     beside = source.parent if source is not None else Path()
     dsn = registry.dsn or (str(beside / DEFAULT_FILE) if registry.provider == "sqlite" else None)
     limits = HistoryLimits(

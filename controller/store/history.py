@@ -89,6 +89,12 @@ class History:
         self._trim(entry.change.at)
         self._wake(entry.change)
 
+    def skip(self, revision: int) -> None:
+        """Go on, empty, after this revision: what lies between is not here. Wakes all who wait, to find that out."""
+        head = self.head
+        self.begin(revision)
+        self._waiters.wake_all(head + 1)
+
     def since(self, revision: int) -> Sequence[Entry]:
         """All entries after a revision. Raises Expired when some are gone."""
         return self._entries[self._place(revision) :]

@@ -21,7 +21,8 @@ def open_store(
 ) -> Store:
     """The store of that provider, not started yet.
 
-    `dsn` is where `sqlite` keeps its file: a path, or `sqlite:///relative/path` or `sqlite:////absolute/path`.
+    `dsn` is where `sqlite` keeps its file: a path, or `sqlite:///relative/path` or `sqlite:////absolute/path`; for
+    `postgres` a URL (`controller.store.postgres.database`).
     Raises Unavailable with a sentence for the administrator.
     """
     match provider:
@@ -36,5 +37,13 @@ def open_store(
 
             return SQLiteStore(dsn, clock=clock, announce=announce, limits=limits, failpoint=failpoint)
         case "postgres":
-            raise Unavailable("registry.provider: this build has no postgres store yet; use sqlite or memory")
+            if not dsn:
+                raise Unavailable("registry.dsn: the postgres store needs postgresql://USER@HOST/DATABASE")
+            try:
+                from controller.store.postgres.store import PostgresStore  # noqa: PLC0415
+            except ModuleNotFoundError as error:
+                raise Unavailable(
+                    f"registry.provider: postgres needs {error.name}: pip install 'vendetta[postgres]'"
+                ) from error
+            return PostgresStore(dsn, clock=clock, announce=announce, limits=limits, failpoint=failpoint)
     raise Unavailable(f"registry.provider: {provider!r} is not one of {', '.join(PROVIDERS)}")

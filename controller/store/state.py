@@ -59,8 +59,9 @@ class State:
         """By uid, one entry for each command that exists."""
 
     def load(self, revision: int, objects: Iterable[Resource], outputs: dict[str, Sizes]) -> None:
-        """Begin with what was stored before."""
+        """Begin, or begin anew, with what is stored."""
         self.revision = revision
+        self.shelves.clear()
         kinds: defaultdict[str, list[Resource]] = defaultdict(list)
         for obj in objects:
             kinds[obj.kind].append(obj)

@@ -36,6 +36,11 @@ class Waiters:
             if not future.done():
                 future.set_result(number)
 
+    def wake_all(self, number: int) -> None:
+        """Wake everybody."""
+        for key in list(self._by_key):
+            self.wake(key, number)
+
     def close(self, reason: StoreError) -> None:
         """End every wait, now and later, with this error."""
         self._closed = reason

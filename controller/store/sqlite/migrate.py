@@ -1,48 +1,24 @@
 """The schema: numbered files, each applied once, in order, all or none, and recognised by its checksum later."""
 
-import hashlib
-import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from importlib import resources
 
 from controller.store.base import Unavailable
+from controller.store.migrations import Migration, check_applied, read_migrations, schema_files
 from controller.store.sqlite.file import APPLICATION_ID
 from controller.store.sqlite.transaction import transaction
-
-_FILE = re.compile(r"(\d{3})_\w+\.sql")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Migration:
-    """One numbered file of SQL statements."""
-
-    number: int
-    name: str
-    sql: str
-
-    @property
-    def checksum(self) -> str:
-        """What its text is recognised by."""
-        return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
 def known() -> Sequence[Migration]:
     """The migrations that come with this version, in order."""
-    found = []
-    for file in resources.files("controller.store").joinpath("schema").iterdir():
-        match = _FILE.fullmatch(file.name)
-        if match:
-            found.append(Migration(number=int(match[1]), name=file.name, sql=file.read_text("utf-8")))
-    return sorted(found, key=lambda migration: migration.number)
+    return read_migrations(schema_files())
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
     """Bring the database to the newest schema. Raises Unavailable for one that is foreign, newer or altered."""
     with transaction(connection):
         applied = _applied(connection)
-        _check(applied, migrations)
+        check_applied(applied, migrations)
         for migration in migrations:
             if migration.number not in applied:
                 _apply(connection, migration)
@@ -58,21 +34,6 @@ def _applied(connection: sqlite3.Connection) -> dict[int, str]:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT, checksum TEXT)")
     return dict(connection.execute("SELECT number, checksum FROM migrations"))
-
-
-def _check(applied: dict[int, str], migrations: Sequence[Migration]) -> None:
-    known_numbers = {migration.number: migration for migration in migrations}
-    newest = max(known_numbers, default=0)
-    for number, checksum in applied.items():
-        if number > newest:
-            raise Unavailable(
-                f"the store's schema has version {number}, this server knows {newest}: use the newer version again"
-            )
-        if number not in known_numbers or known_numbers[number].checksum != checksum:
-            raise Unavailable(
-                f"the store's schema was made by another text of migration {number}: "
-                "use the version of the server that made it"
-            )
 
 
 def _apply(connection: sqlite3.Connection, migration: Migration) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from controller.store.base import Store
-from tests.contract.store.objects import Backend, MemoryBackend, SetClock, SQLiteBackend
+from tests.contract.store.objects import Backend, MemoryBackend, PostgresBackend, SetClock, SQLiteBackend
+from tests.support.postgres import fresh_dsn
 
 BACKENDS: dict[str, Callable[[SetClock, Path], Backend]] = {
     "memory": lambda clock, _: MemoryBackend(clock),
+    "postgres": lambda clock, _: PostgresBackend(clock, fresh_dsn()),
     "sqlite": lambda clock, tmp: SQLiteBackend(clock, str(tmp / "store" / "db")),
 }
 

@@ -64,6 +64,19 @@ class SQLiteBackend:
         return open_store("sqlite", self.path, clock=self.clock, **options)
 
 
+@dataclass
+class PostgresBackend:
+    """Every store has the same schema of the same database."""
+
+    clock: SetClock
+    dsn: str
+    durable: bool = True
+
+    def open(self, **options: Any) -> Store:
+        """A store on this backend's data."""
+        return open_store("postgres", self.dsn, clock=self.clock, **options)
+
+
 def node(name: str, *, labels: Mapping[str, str] | None = None, **spec: Any) -> Node:
     return Node(metadata=ObjectMeta(name=name, labels=dict(labels or {})), spec=NodeSpec(**spec))
 

@@ -1,0 +1,173 @@
+"""Staged writes as rows: one statement a table, however many rows there are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+
+from controller.resources.scheme import SCHEMA
+from controller.store.base import ChangeType, Unavailable
+from controller.store.staging import Key, Staged, StagedAppend, StagedChange
+from controller.store.state import Sizes
+
+HISTORY_SPAN: Final = 20_000
+"""Revisions of one partition of the history."""
+
+LOG_SPAN: Final = 5_000
+"""Commands whose output is in one partition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The row that orders all writes."""
+
+    uid: str
+    revision: int
+    compacted: int
+    appended: int
+    bytes: int
+
+
+_READ_HEAD = "SELECT uid, revision, compacted, appended, bytes FROM head"
+
+
+async def read_head(connection: asyncpg.Connection, *, lock: bool = False) -> Head:
+    """The head; nobody else can move one that was locked until this transaction ends."""
+    row = await connection.fetchrow(f"{_READ_HEAD}{' FOR UPDATE' if lock else ''}")
+    if row is None:
+        raise Unavailable("the database was emptied under the server: restore it, or restart for an empty one")
+    return Head(**dict(row))
+
+
+async def store(
+    connection: asyncpg.Connection, head: Head, batch: Sequence[Staged], before: Mapping[str, Sizes]
+) -> Head:
+    """Store staged writes, in order, over a head that this transaction has locked; returns the head that follows.
+
+    `before`: the output sizes that are stored.
+    """
+    changes = [change for staged in batch for change in staged.changes]
+    size = await _store_history(connection, head.bytes, changes)
+    await _store_objects(connection, changes)
+    appended = head.appended + any(staged.appends for staged in batch)
+    await _store_output(connection, appended, batch, before)
+    revision = changes[-1].entry.change.revision if changes else head.revision
+    return Head(uid=head.uid, revision=revision, compacted=head.compacted, appended=appended, bytes=size)
+
+
+async def _store_history(connection: asyncpg.Connection, size: int, changes: Sequence[StagedChange]) -> int:
+    if not changes:
+        return size
+    await ensure_partition(connection, "history", HISTORY_SPAN, changes[0].entry.change.revision)
+    await ensure_partition(connection, "history", HISTORY_SPAN, changes[-1].entry.change.revision)
+    rows = []
+    for staged in changes:
+        change, size = staged.entry.change, size + len(staged.body)
+        meta = change.obj.metadata
+        rows.append(
+            (
+                change.revision,
+                change.type.value,
+                change.obj.kind,
+                meta.name,
+                change.at,
+                change.announce,
+                size,
+                staged.body,
+            )
+        )
+    await connection.execute(
+        "INSERT INTO history (revision, type, kind, name, at, announce, bytes, body, schema) "
+        "SELECT *, $9 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], "
+        "$7::bigint[], $8::bytea[])",
+        *zip(*rows, strict=True),
+        SCHEMA,
+    )
+    return size
+
+
+async def _store_objects(connection: asyncpg.Connection, changes: Sequence[StagedChange]) -> None:
+    """Of several changes of one object, the last one counts."""
+    last: dict[Key, StagedChange] = {}
+    for staged in changes:
+        obj = staged.entry.change.obj
+        last[obj.kind, obj.metadata.name] = staged
+    gone = [key for key, staged in last.items() if staged.entry.change.type is ChangeType.DELETED]
+    kept = [(*key, staged.body) for key, staged in last.items() if key not in set(gone)]
+    if gone:
+        await connection.execute(
+            "DELETE FROM objects WHERE (kind, name) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
+            *zip(*gone, strict=True),
+        )
+    if kept:
+        await connection.execute(
+            "INSERT INTO objects (kind, name, body, schema) "
+            "SELECT *, $4 FROM unnest($1::text[], $2::text[], $3::bytea[]) "
+            "ON CONFLICT (kind, name) DO UPDATE SET schema = excluded.schema, body = excluded.body",
+            *zip(*kept, strict=True),
+            SCHEMA,
+        )
+
+
+async def _store_output(
+    connection: asyncpg.Connection, appended: int, batch: Sequence[Staged], before: Mapping[str, Sizes]
+) -> None:
+    appends: list[StagedAppend] = []
+    for staged in batch:
+        appends.extend(staged.appends)
+        gone = [uid for uid, sizes in staged.outputs.items() if sizes is None]
+        if gone:
+            await _append(connection, appended, appends, before)
+            appends = []
+            await connection.execute("UPDATE logs SET command = NULL WHERE command = ANY($1::text[])", gone)
+    await _append(connection, appended, appends, before)
+
+
+async def _append(
+    connection: asyncpg.Connection, appended: int, appends: Sequence[StagedAppend], before: Mapping[str, Sizes]
+) -> None:
+    if not appends:
+        return
+    sizes = {staged.append.command_uid: staged.sizes for staged in appends}
+    new = [(uid, *pair) for uid, pair in sizes.items() if not any(before.get(uid, (0, 0)))]
+    known = [(uid, *pair) for uid, pair in sizes.items() if any(before.get(uid, (0, 0)))]
+    if known:
+        await connection.execute(
+            "UPDATE logs SET stdout = n.stdout, stderr = n.stderr, changed = $4 "
+            "FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS n (command, stdout, stderr) "
+            "WHERE logs.command = n.command",
+            *zip(*known, strict=True),
+            appended,
+        )
+    if new:
+        ids = await connection.fetch(
+            "INSERT INTO logs (command, stdout, stderr, changed) "
+            "SELECT *, $4 FROM unnest($1::text[], $2::bigint[], $3::bigint[]) RETURNING id",
+            *zip(*new, strict=True),
+            appended,
+        )
+        for number in {row["id"] // LOG_SPAN for row in ids}:
+            await ensure_partition(connection, "output", LOG_SPAN, number * LOG_SPAN)
+    rows = [
+        (s.append.command_uid, s.position, s.append.stream, s.append.offset, s.append.at, s.append.data)
+        for s in appends
+    ]
+    await connection.execute(
+        "INSERT INTO output (log, position, stream, start, at, data) "
+        "SELECT logs.id, n.position, n.stream, n.start, n.at, n.data "
+        "FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::timestamptz[], $6::bytea[]) "
+        "AS n (command, position, stream, start, at, data) JOIN logs USING (command)",
+        *zip(*rows, strict=True),
+    )
+
+
+async def ensure_partition(connection: asyncpg.Connection, table: str, span: int, number: int) -> None:
+    """Make the partition that holds this number. Attaching, unlike creating in place, does not wait for a dump."""
+    first = number - number % span
+    name = f"{table}_{first}"
+    if await connection.fetchval("SELECT to_regclass($1)", name) is None:
+        await connection.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
+        await connection.execute(
+            f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({first}) TO ({first + span})"
+        )

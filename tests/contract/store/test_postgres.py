@@ -1,0 +1,241 @@
+"""What only PostgreSQL has: other servers on the same store, a network in between, and databases that others use."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+
+from controller.store.base import AlreadyExists, Conflict, Store, Unavailable, Update
+from controller.store.postgres.database import Database
+from tests.contract.store.objects import PostgresBackend, SetClock, append, command, create, labelled, node
+from tests.support.postgres import fresh_dsn, server_url
+
+
+@pytest.fixture
+def backend(clock: SetClock) -> PostgresBackend:
+    return PostgresBackend(clock, fresh_dsn())
+
+
+@pytest.fixture
+async def servers(backend: PostgresBackend) -> AsyncIterator[list[Store]]:
+    """Three on one store. They start at once: one of them makes the schema, and the others find it."""
+    stores = [backend.open() for _ in range(3)]
+    await asyncio.gather(*(store.start() for store in stores))
+    yield stores
+    await asyncio.gather(*(store.aclose() for store in stores))
+
+
+@pytest.fixture
+async def other(backend: PostgresBackend) -> AsyncIterator[asyncpg.Connection]:
+    """Somebody else's connection to the same schema."""
+    database = Database.of(backend.dsn)
+    connection = await database.connect()
+    await connection.execute(f"SET search_path = {database.schema}")
+    yield connection
+    await connection.close()
+
+
+async def test_every_server_sees_every_change_in_one_order(servers: list[Store]) -> None:
+    """E-2: the same ids on every replica, without gap or repeat, whoever wrote and however the commits raced."""
+    assert len({store.uid for store in servers}) == 1
+    watches = [store.watch(since=0) for store in servers]
+    await asyncio.gather(*(create(store, node(f"s{i}-{n}")) for i, store in enumerate(servers) for n in range(50)))
+    seen = []
+    for watch in watches:
+        async with watch:
+            changes = list(await watch.batch(1000, 5))
+            while len(changes) < 150:
+                changes += await watch.batch(1000, 5)
+            seen.append([(change.revision, change.obj) for change in changes])
+    assert [revision for revision, _ in seen[0]] == list(range(1, 151))
+    assert seen[0] == seen[1] == seen[2]
+
+
+async def test_a_late_commit_is_passed_by_nobody(servers: list[Store], other: asyncpg.Connection) -> None:
+    """While a transaction that took a revision is open, nobody gets a later one; then all see both."""
+    async with other.transaction():
+        await other.execute("UPDATE head SET revision = revision + 1")
+        later = asyncio.create_task(create(servers[0], node("later")))
+        await asyncio.sleep(0.2)
+        assert not later.done()
+        assert servers[1].revision() == 0
+        body = b'{"metadata": {"name": "early"}, "spec": {}}'
+        await other.execute("CREATE TABLE history_0 PARTITION OF history FOR VALUES FROM (0) TO (20000)")
+        await other.execute("INSERT INTO history VALUES (1, 'ADDED', 'Node', 'early', now(), NULL, 1, 1, $1)", body)
+        await other.execute("INSERT INTO objects VALUES ('Node', 'early', 1, $1)", body)
+    assert (await later).metadata.resource_version == "2"
+    async with servers[1].watch(since=0) as watch:
+        changes = list(await watch.batch(10, 5))
+        changes += await watch.batch(10, 5) if len(changes) < 2 else []
+    assert [change.obj.name for change in changes] == ["early", "later"]
+
+
+async def test_one_of_two_servers_wins(servers: list[Store]) -> None:
+    """Preconditions hold against what the others wrote, seen or not."""
+    made = await create(servers[0], node("n"))
+    answers = await asyncio.gather(
+        *(store.write(Update(obj=labelled(made, by=str(i)))) for i, store in enumerate(servers)),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers if isinstance(answer, Exception)] == [Conflict, Conflict]
+    with pytest.raises(AlreadyExists):
+        await create(servers[1], node("n"))
+    assert all([(await store.read("Node", "n")) == servers[1].get("Node", "n") for store in servers])
+
+
+async def test_output_of_one_server_is_followed_on_another(servers: list[Store]) -> None:
+    """C-11 on any replica: an append makes no revision, and wakes its followers all the same."""
+    uid = (await create(servers[0], command("c"))).uid
+    await servers[0].write(append(uid, 0, b"abc"))
+    async with servers[1].watch(since=0) as watch:
+        assert await watch.batch(1, 5)
+    assert await servers[1].wait_output(uid, position=2, timeout=5)
+    await servers[1].write(append(uid, 3, b"def"))
+    assert await servers[0].wait_output(uid, position=5, timeout=5)
+    assert b"".join(chunk.data for chunk in await servers[0].read_output(uid)) == b"abcdef"
+
+
+async def test_a_write_outlives_the_connections(servers: list[Store], other: asyncpg.Connection) -> None:
+    """An administrator ends every connection, and again: no write fails, none happens twice, watches go on."""
+    writes = []
+    for n in range(30):
+        writes.append(asyncio.create_task(create(servers[n % 3], node(f"n{n}"))))
+        if n % 10 == 5:
+            await other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+                "AND datname = current_database() AND backend_type = 'client backend'"
+            )
+        await asyncio.sleep(0.01)
+    await asyncio.gather(*writes)
+    assert await other.fetchval("SELECT revision FROM head") == 30
+    async with servers[2].watch(since=0) as watch:
+        seen: list[int] = []
+        while len(seen) < 30:
+            seen += [change.revision for change in await watch.batch(100, 5)]
+    assert seen == list(range(1, 31))
+
+
+class Deaf:
+    """A way to the database on which the answer to a COMMIT gets lost once, and the connection with it."""
+
+    def __init__(self, *, deliver: bool) -> None:
+        self.deliver = deliver
+        self.armed = False
+
+    async def serve(self) -> asyncio.Server:
+        """Listen on a port of loopback."""
+        return await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        url = urlsplit(server_url())
+        folder = parse_qs(url.query).get("host")
+        there = (
+            await asyncio.open_unix_connection(f"{folder[0]}/.s.PGSQL.5432")
+            if folder
+            else await asyncio.open_connection(url.hostname, url.port or 5432)
+        )
+        back = asyncio.create_task(_pump(there[0], writer))
+        while data := await reader.read(65536):
+            if self.armed and b"COMMIT" in data:
+                self.armed = False
+                back.cancel()
+                if self.deliver:
+                    there[1].write(data)
+                    await there[0].read(65536)
+                break
+            there[1].write(data)
+        writer.transport.abort()
+        there[1].close()
+        back.cancel()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+
+
+@pytest.mark.parametrize("deliver", [True, False])
+async def test_a_commit_without_an_answer(backend: PostgresBackend, *, deliver: bool) -> None:
+    """The write is not reported as failed, and has happened once, whether the COMMIT had arrived or not."""
+    way = Deaf(deliver=deliver)
+    async with await way.serve() as server:
+        port = server.sockets[0].getsockname()[1]
+        url = urlsplit(backend.dsn)
+        schema = parse_qs(url.query)["schema"][0]
+        login = url.netloc.rpartition("@")[0].rstrip(":")
+        dsn = f"postgresql://{login}@127.0.0.1:{port}{url.path}?schema={schema}&sslmode=disable"
+        store = PostgresBackend(backend.clock, dsn).open()
+        await store.start()
+        await create(store, node("before"))
+        way.armed = True
+        made = await create(store, node("n"))
+        assert not way.armed
+        assert made.metadata.resource_version == "2" == str(store.revision())
+        assert (await create(store, node("after"))).metadata.resource_version == "3"
+        await store.aclose()
+
+
+async def test_a_schema_of_another_program_is_left_alone(backend: PostgresBackend, other: asyncpg.Connection) -> None:
+    """A database may be shared; a schema may not."""
+    schema = Database.of(backend.dsn).schema
+    await other.execute(f"CREATE SCHEMA {schema}; CREATE TABLE head (theirs int); INSERT INTO head VALUES (1)")
+    with pytest.raises(Unavailable, match="another program"):
+        await backend.open().start()
+    assert await other.fetchval("SELECT theirs FROM head") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("INSERT INTO migrations VALUES (999, 'x', 'y')", "version 999"),
+        ("UPDATE migrations SET checksum = 'x'", "another text"),
+        ("UPDATE objects SET schema = 999", "999"),
+    ],
+)
+async def test_a_schema_that_is_not_ours_to_read_is_refused(
+    backend: PostgresBackend, other: asyncpg.Connection, change: str, reason: str
+) -> None:
+    """As after going back to an older version: nothing is touched, and the sentence says why."""
+    store = backend.open()
+    await store.start()
+    await create(store, node("n"))
+    await store.aclose()
+    await other.execute(change)
+    with pytest.raises(Unavailable, match=reason):
+        await backend.open().start()
+
+
+async def test_through_a_pooler_nothing_is_left_on_a_connection(backend: PostgresBackend) -> None:
+    """In transaction mode there is no LISTEN and no prepared statement: polling alone tells of others' writes."""
+    stores = [PostgresBackend(backend.clock, f"{backend.dsn}&pgbouncer=true").open() for _ in range(2)]
+    for store in stores:
+        await store.start()
+    await create(stores[0], node("n"))
+    async with stores[1].watch(since=0) as watch:
+        assert [change.obj.name for change in await watch.batch(1, 5)] == ["n"]
+    for store in stores:
+        await store.aclose()
+
+
+async def test_no_text_of_postgresql_has_a_nul(servers: list[Store]) -> None:
+    """What cannot be stored is not there."""
+    assert await servers[0].read("Node", "a\0b") is None
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "mysql://u:hunter2@h/d",
+        "postgres://u:hunter2@h/d?pgbouncer=perhaps",
+        "postgres://u:hunter2@h/d?schema=",
+        "postgres://u:hunter2@127.0.0.1:1/d",
+        "postgres://u:hunter2@127.0.0.1:x/d",
+    ],
+)
+async def test_the_password_is_in_no_error(clock: SetClock, dsn: str) -> None:
+    """A-6: whatever is wrong with the dsn."""
+    with pytest.raises(Unavailable) as caught:
+        await PostgresBackend(clock, dsn).open().start()
+    assert "hunter2" not in str(caught.value)
