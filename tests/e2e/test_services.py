@@ -17,7 +17,7 @@ from tests.support.server import ROOT, Server
 
 pytestmark = pytest.mark.sshd
 
-SLOW = 20.0
+SLOW = 60.0
 """Seconds after which something is not merely late on a loaded machine."""
 
 
@@ -151,8 +151,7 @@ def get(server: Server, *words: str) -> str:
 
 
 def test_checks_leave_nothing_behind_on_the_node(server: Server, node: SshdNode) -> None:
-    """However long they go on, the files of a few runs are all there is."""
-    time.sleep(3)
+    """After dozens of them, the files of a few runs are all there is."""
     assert len(list(node.home.rglob("000000000000*"))) < 40
 
 
@@ -175,7 +174,7 @@ def test_a_node_that_is_cut_off_has_services_of_which_nothing_is_known(
 
 def test_after_a_restart_nothing_reads_as_it_was_before(server: Server, node: SshdNode, web: WebServer) -> None:
     """D-2: what an earlier server saw is not known any more, whichever way one asks."""
-    server.register("again", node, services={"web": declared(web.port, tcp=True, interval="5s")})
+    server.register("again", node, services={"web": declared(web.port, tcp=True, interval="2s")})
     web.start()
     until(server, "again", lambda s: s["web"]["status"] == "running")
     server.kill()
