@@ -133,8 +133,8 @@ def test_people_and_programs_are_told_of_services(
     assert (one["count"], list(one["services"])) == (1, ["teller"])
     assert server.http.get("/api/v1/services/nobody").status_code == 404
     table = get(server, "services", "-l", "env=told")
-    assert table.splitlines()[0].split() == ["NODE", "NAME", "STATUS", "TYPE", "PORT", "CHECKED", "MESSAGE"]
-    assert table.splitlines()[1].split()[:3] == ["teller", "told", "running"]
+    assert table.splitlines()[0].split() == ["NODE", "NAME", "TITLE", "STATUS", "TYPE", "PORT", "CHECKED", "MESSAGE"]
+    assert table.splitlines()[1].split()[:4] == ["teller", "told", "-", "running"]
     (item,) = json.loads(get(server, "svc/told", "-o", "json"))["items"]
     assert (item["spec"]["node"], item["status"]["status"]) == ("teller", "running")
     assert "LATENCY" in get(server, "service", "told", "-o", "wide")
