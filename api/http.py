@@ -87,6 +87,8 @@ class Server(uvicorn.Server):
     def __init__(self, config: LimitedConfig, stopping: asyncio.Event) -> None:
         super().__init__(config)
         self._stopping = stopping
+        self.signalled = False
+        """Whether the stop was asked for by a signal."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -105,6 +107,7 @@ class Server(uvicorn.Server):
         del frame
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
+        self.signalled = True
         self.stop()
 
     @contextmanager

@@ -1,13 +1,14 @@
 """The composition root: builds the parts, starts them in order, stops them in reverse.
 
-    store → controllers → event stream → HTTP          up
-    HTTP and streams → controllers → store             down
+    lease → store → controllers → event stream → HTTP  up
+    HTTP and streams → controllers → store → lease     down
 
 Nothing else in the project builds these parts, and none of them knows who built it.
 """
 
 import asyncio
 import gc
+import logging
 import os
 import random
 import socket
@@ -28,6 +29,7 @@ from api.http import Server, configure, listen
 from api.layers import wrap
 from api.logs import configure as configure_logs
 from api.reload import Load, Reloader
+from api.standby import become_active
 from api.stopping import Stopping
 from api.stream import Broadcaster
 from api.tracing import ExtraMissing, open_tracing
@@ -87,15 +89,18 @@ def package_version() -> str:
 async def _serve(loaded: Loaded, again: Load, listener: socket.socket) -> None:
     settings, source = loaded.settings, loaded.source
     host, port = listener.getsockname()[:2]
+    Reloader(settings, again).listen()
     async with AsyncExitStack() as stack:
-        context = await _build(settings, source, frozenset({port}), stack)
+        context = await _build(settings, source, listener, stack)
+        if context is None:
+            return
+        stack.push_async_callback(_cancel, asyncio.create_task(_end_when_lost(context.store), name="lease"))
         app = await _traced(wrap(build_app(context), context), context, stack)
         stack.push_async_callback(_cancel, asyncio.create_task(context.broadcaster.run(), name="stream"))
         await context.controllers.start()
         stack.push_async_callback(context.controllers.aclose)
         _warn(settings, host)
         _tune()
-        Reloader(settings, again).listen()
         log.info("serving", host=host, port=port, store=settings.registry.provider, config=str(source or "defaults"))
         await Server(configure(app, settings), context.stopping).serve([listener])
         log.info("stopping")
@@ -116,13 +121,16 @@ async def _traced(app: ASGIApp, context: Context, stack: AsyncExitStack) -> ASGI
 
 
 async def _build(
-    settings: Settings, source: Path | None, local_ports: frozenset[int], stack: AsyncExitStack
-) -> Context:
+    settings: Settings, source: Path | None, listener: socket.socket, stack: AsyncExitStack
+) -> Context | None:
+    """The parts, in the order of their start; None where the server is to stop before it is the active one."""
     clock, contacts, metrics, traffic = SystemClock(), Contacts(), Metrics(), Traffic()
     node_log, source_log = NodeLog(clock), SourceLog()
     followers, stopping, services = Followers(), Stopping(), ServiceBoard(clock)
     fail_here = failpoint.from_environment(os.environ)
-    store = await _open(settings, source, clock, fail_here)
+    store = await _open(settings, source, listener, clock, fail_here)
+    if store is None:
+        return None
     stack.push_async_callback(store.aclose)
     installed = Installed(settings.transports)
     stack.push_async_callback(installed.aclose)
@@ -140,7 +148,7 @@ async def _build(
             transports=installed,
             hub=installed.hub,
             known_hosts=installed.known_hosts,
-            local_ports=local_ports,
+            local_ports=frozenset({listener.getsockname()[1]}),
             failpoint=fail_here,
             rng=random.Random(),  # noqa: S311 - spreads probes in time
         )
@@ -167,18 +175,33 @@ async def _build(
     )
 
 
-async def _open(settings: Settings, source: Path | None, clock: SystemClock, fail_here: failpoint.Failpoint) -> Store:
+async def _open(
+    settings: Settings,
+    source: Path | None,
+    listener: socket.socket,
+    clock: SystemClock,
+    fail_here: failpoint.Failpoint,
+) -> Store | None:
+    """The store, started by the one active server; None where the server is to stop before it is that."""
     registry = settings.registry
-    if registry.provider == "postgres":
-        # The store can be shared, the nodes not yet: two controllers would get into each other's way.
-        raise StartError("registry.provider: servers do not run on postgres yet; use sqlite or memory")
     beside = source.parent if source is not None else Path()
     dsn = registry.dsn or (str(beside / DEFAULT_FILE) if registry.provider == "sqlite" else None)
     limits = HistoryLimits(
         changes=settings.retention.max_events, age=timedelta(seconds=settings.retention.events / SECOND)
     )
     try:
-        store = open_store(registry.provider, dsn, clock=clock, announce=announce, limits=limits, failpoint=fail_here)
+        store = open_store(
+            registry.provider,
+            dsn,
+            clock=clock,
+            announce=announce,
+            limits=limits,
+            failpoint=fail_here,
+            lease=registry.lease_duration / SECOND,
+        )
+        if not await become_active(store, settings, listener):
+            await store.aclose()
+            return None
         await store.start()
     except Unavailable as error:
         raise StartError(str(error)) from error
@@ -214,6 +237,19 @@ def _tune() -> None:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     sys.setswitchinterval(SWITCH_INTERVAL)
+
+
+async def _end_when_lost(store: Store) -> None:
+    """End this process at once when another server may be the active one: nothing that it does counts any more.
+
+    There is nothing to clean up that a killed server would leave behind; runs on the nodes go on, and are the other
+    server's now.
+    """
+    reason = await store.lost()
+    log.critical("this server is not the active one any more; it ends itself", reason=reason)
+    sys.stderr.write(f"vendetta: this server is not the active one any more: {reason}\n")
+    logging.shutdown()
+    os._exit(1)
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

@@ -87,6 +87,8 @@ class RegistrySettings(Section):
     """Probe period for each node, jittered by 10 %."""
     node_timeout: Positive = 60 * SECOND
     """A node without contact for so long is unreachable."""
+    lease_duration: Annotated[Nanoseconds, Field(ge=SECOND)] = 15 * SECOND
+    """postgres: a standby takes over when the active server has given no sign of life for so long."""
     max_retries: Annotated[int, Field(ge=1, le=100)] = 3
     """Attempts within one reconcile, before the start point only."""
 

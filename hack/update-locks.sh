@@ -16,7 +16,7 @@ compile() { # output, then what to compile
         --no-header --no-annotate --output-file "$out" "$@"
 }
 compile hack/locks/build.txt "${1:---quiet}" hack/locks/build.in
-compile hack/locks/runtime.txt "${1:---quiet}" pyproject.toml
+compile hack/locks/runtime.txt "${1:---quiet}" pyproject.toml --extra postgres
 compile hack/locks/dev.txt "${1:---quiet}" pyproject.toml --group dev
 compile hack/locks/schemathesis.txt "${1:---quiet}" hack/locks/schemathesis.in
 compile hack/locks/bench.txt "${1:---quiet}" hack/locks/bench.in

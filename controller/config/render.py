@@ -14,7 +14,13 @@ from controller.settings import Section, Settings
 
 DOCUMENTED_SECTIONS: Final = ("server", "registry", "websocket", "auth", "logging")
 EXTENSIONS: Final = frozenset(
-    {"server.trusted_proxies", "registry.dsn", "auth.node_token_expiry", "auth.allow_insecure_remote"}
+    {
+        "server.trusted_proxies",
+        "registry.dsn",
+        "registry.lease_duration",
+        "auth.node_token_expiry",
+        "auth.allow_insecure_remote",
+    }
 )
 _HEADER: Final = """\
 # Configuration of the Vendetta coordination server: every key, with its default.

@@ -18,11 +18,13 @@ def open_store(
     announce: Announce = silent,
     limits: HistoryLimits = HistoryLimits(),  # noqa: B008 - frozen
     failpoint: Callable[[str], None] = inert,
+    lease: float = 15.0,
 ) -> Store:
     """The store of that provider, not started yet.
 
     `dsn` is where `sqlite` keeps its file: a path, or `sqlite:///relative/path` or `sqlite:////absolute/path`; for
     `postgres` a URL (`controller.store.postgres.database`).
+    `lease` is how many seconds another server waits for a sign of life before it takes over.
     Raises Unavailable with a sentence for the administrator.
     """
     match provider:
@@ -45,5 +47,5 @@ def open_store(
                 raise Unavailable(
                     f"registry.provider: postgres needs {error.name}: pip install 'vendetta[postgres]'"
                 ) from error
-            return PostgresStore(dsn, clock=clock, announce=announce, limits=limits, failpoint=failpoint)
+            return PostgresStore(dsn, clock=clock, announce=announce, limits=limits, failpoint=failpoint, lease=lease)
     raise Unavailable(f"registry.provider: {provider!r} is not one of {', '.join(PROVIDERS)}")

@@ -17,8 +17,12 @@ def known() -> Sequence[Migration]:
     return read_migrations(schema_files().joinpath("postgres"))
 
 
-async def migrate(connection: asyncpg.Connection, database: Database, migrations: Sequence[Migration]) -> None:
-    """Bring the schema to the newest version, all or nothing. Raises Unavailable for a foreign, newer or altered one.
+async def migrate(
+    connection: asyncpg.Connection, database: Database, migrations: Sequence[Migration], *, upto: int | None = None
+) -> None:
+    """Bring the schema to the newest version, or to that of a number, all or nothing.
+
+    Raises Unavailable for a foreign, newer or altered one.
 
     The lock is the transaction's, which works through a pooler too. A server that finds all done changes nothing, and
     needs no right to.
@@ -28,7 +32,7 @@ async def migrate(connection: asyncpg.Connection, database: Database, migrations
         applied = await _applied(connection, database.schema)
         check_applied(applied, migrations)
         for migration in migrations:
-            if migration.number not in applied:
+            if migration.number not in applied and (upto is None or migration.number <= upto):
                 await _apply(connection, migration)
         if not applied:
             await connection.execute("INSERT INTO head (uid) VALUES ($1)", str(uuid4()))

@@ -1,7 +1,7 @@
 """Staged writes as rows: one statement a table, however many rows there are."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import asyncpg
@@ -27,9 +27,10 @@ class Head:
     compacted: int
     appended: int
     bytes: int
+    epoch: int
 
 
-_READ_HEAD = "SELECT uid, revision, compacted, appended, bytes FROM head"
+_READ_HEAD = "SELECT uid, revision, compacted, appended, bytes, epoch FROM head"
 
 
 async def read_head(connection: asyncpg.Connection, *, lock: bool = False) -> Head:
@@ -53,7 +54,7 @@ async def store(
     appended = head.appended + any(staged.appends for staged in batch)
     await _store_output(connection, appended, batch, before)
     revision = changes[-1].entry.change.revision if changes else head.revision
-    return Head(uid=head.uid, revision=revision, compacted=head.compacted, appended=appended, bytes=size)
+    return replace(head, revision=revision, appended=appended, bytes=size)
 
 
 async def _store_history(connection: asyncpg.Connection, size: int, changes: Sequence[StagedChange]) -> int:

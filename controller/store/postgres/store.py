@@ -14,6 +14,7 @@ from controller.store.history import Entry, History, HistoryLimits, Interest
 from controller.store.postgres.database import Database
 from controller.store.postgres.errors import FAILURES, sentence
 from controller.store.postgres.follower import Follower
+from controller.store.postgres.lease import Lease
 from controller.store.postgres.migrate import known, migrate
 from controller.store.postgres.mirror import read_objects, read_sizes
 from controller.store.postgres.reader import Reader
@@ -39,6 +40,7 @@ class PostgresStore(Engine):
         announce: Announce = silent,
         limits: HistoryLimits = HistoryLimits(),  # noqa: B008 - frozen
         failpoint: Callable[[str], None] = inert,
+        lease: float,
     ) -> None:
         in_memory = replace(limits, changes=min(limits.changes, IN_MEMORY), size=min(limits.size, IN_MEMORY_BYTES))
         super().__init__(clock=clock, announce=announce, limits=in_memory)
@@ -46,19 +48,33 @@ class PostgresStore(Engine):
         self._database = Database.of(dsn)
         self._reader = Reader(self._database)
         self._archive = self._old = DatabaseArchive(self._reader, self._history)
-        upkeep = Upkeep(self._database, limits, clock.now, self._compacted)
-        self._writer = Writer(self._database, self, upkeep, failpoint=failpoint)
+        self._lease = Lease(self._database, lease)
+        upkeep = Upkeep(self._database, self._lease, limits, clock.now, self._compacted)
+        self._writer = Writer(self._database, self._lease, self, upkeep, failpoint=failpoint)
         self._follower = Follower(self._database, self)
         self._tasks: list[asyncio.Task[None]] = []
+        self._keeper: asyncio.Task[None] | None = None
         self._failed: tuple[str, datetime] | None = None
         self._blind: str | None = None
         self._appended = 0
+
+    async def acquire(self, told: Callable[[str], None]) -> None:
+        """Wait until no other server is the active one; from then on be fenced off as soon as one is."""
+        await self._lease.acquire(told)
+        self._keeper = asyncio.create_task(self._lease.keep(), name="store-lease")
+
+    async def lost(self) -> str:
+        """Wait until another server may be the active one. Returns why."""
+        return await self._lease.lost()
 
     async def start(self) -> None:
         """Connect, migrate and load. Raises Unavailable with a sentence that says what to do."""
         try:
             await self._load()
-        except FAILURES as error:
+        except (Unavailable, *FAILURES) as error:
+            await self._step_down()
+            if isinstance(error, Unavailable):
+                raise
             raise Unavailable(f"cannot open the store in PostgreSQL: {sentence(error)}") from error
         self._opened()
         self._tasks = [
@@ -79,6 +95,13 @@ class PostgresStore(Engine):
                 await task
         self._reader.close()
         self._end_waits()
+        await self._step_down()
+
+    async def _step_down(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+            await self._lease.release()
 
     async def write(self, *operations: Operation) -> Sequence[Resource | None]:
         """Apply all or none; returns, for each operation, the object stored (None for Delete and Append).

@@ -21,6 +21,7 @@ from controller.resources.meta import Resource
 from controller.store.base import Operation, StoreError, Unavailable
 from controller.store.postgres.database import Database, commit, rollback
 from controller.store.postgres.errors import FAILURES, is_of_one_write, passes, sentence
+from controller.store.postgres.lease import Lease
 from controller.store.postgres.mirror import Mirror, catch_up
 from controller.store.postgres.rows import Head, read_head, store
 from controller.store.postgres.upkeep import Upkeep
@@ -87,9 +88,16 @@ class Writer:
     """Owns the writing connection."""
 
     def __init__(
-        self, database: Database, ledger: Ledger, upkeep: Upkeep, *, failpoint: Callable[[str], None]
+        self,
+        database: Database,
+        lease: Lease,
+        ledger: Ledger,
+        upkeep: Upkeep,
+        *,
+        failpoint: Callable[[str], None],
     ) -> None:
         self._database = database
+        self._lease = lease
         self._ledger = ledger
         self._upkeep = upkeep
         self._failpoint = failpoint
@@ -198,7 +206,7 @@ class Writer:
     ) -> tuple[Head, Sequence[Staged]]:
         """Everything but the commit."""
         await self._database.begin(connection)
-        head = await read_head(connection, lock=True)
+        head = await self._lease.head(connection)
         await catch_up(connection, head, self._ledger)
         done = self._stage(batch)
         if not done:

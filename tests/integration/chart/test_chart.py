@@ -18,7 +18,6 @@ FIXED: dict[str, Callable[[Any], Any]] = {
     "PersistentVolumeClaim": lambda obj: {k: v for k, v in obj["spec"].items() if k != "resources"},
     "Secret": lambda obj: obj["type"],
     "Service": lambda obj: obj["spec"]["selector"],
-    "PodDisruptionBudget": lambda obj: obj["spec"]["selector"],
 }
 """What an upgrade must leave alone: Kubernetes refuses a change of it, or one object would lose another."""
 

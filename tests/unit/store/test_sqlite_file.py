@@ -94,6 +94,15 @@ def test_unknown_providers_are_refused() -> None:
         open_store("etcd", clock=SystemClock())
 
 
+def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so is the extra that has it."""
+    for module in [name for name in sys.modules if name.startswith("controller.store.postgres.")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(Unavailable, match=r"postgres needs asyncpg: pip install 'vendetta\[postgres\]'"):
+        open_store("postgres", "postgresql://h/d", clock=SystemClock())
+
+
 async def test_any_path_will_do(tmp_path: Path) -> None:
     """Also one with characters that mean something in a URI."""
     path = tmp_path / "a b?mode=memory#%41" / "d&b.sqlite"
