@@ -98,7 +98,7 @@ async def _company(work: list[Any]) -> AsyncIterator[None]:
 
 async def _make_trouble(world: World, seconds: float, seed: int, began: float) -> None:
     numbers, until = count(1), began + seconds
-    makers = [kinds.kill_servers(world, pause=0.4), kinds.trouble(world, pause=1.5), kinds.trouble(world, pause=1.5)]
+    makers = [kinds.kill_servers(world, pause=0.3), kinds.trouble(world, pause=1.5), kinds.trouble(world, pause=1.5)]
     async with _company([*makers, _progress(world, began)]):
         senders = [
             asyncio.create_task(_sender(world, random.Random(seed * SENDERS + i), numbers, until))

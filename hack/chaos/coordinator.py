@@ -24,9 +24,9 @@ FAILPOINTS = {
     "store.after-commit": 20,
 }
 """Where a server may be told to die, and at which passage at the latest."""
-DOOMED = 0.7
+DOOMED = 0.75
 """The share of servers that are told to die at a failpoint."""
-PATIENCE = 3.0
+PATIENCE = 2.2
 """Seconds for a failpoint to be passed; a server that lives longer is not waited for."""
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 MEGABYTES = 512

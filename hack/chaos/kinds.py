@@ -17,7 +17,7 @@ UNWRITTEN = 5.0
 """Seconds of files that a loss of power may take with it: what the page cache held."""
 QUIET, QUIET_CHANCE = 35.0, 0.01
 """Seconds without killing the server, and how often: cleaning up on nodes begins half a minute after a start."""
-SERVING = 0.6
+SERVING = 0.5
 """The share of servers that are left alone until they were of use; the others may die while they start."""
 _ORDER = re.compile(r"echo (\S+) >>\$HOME/truth")
 
@@ -242,7 +242,7 @@ async def kill_servers(world: World, *, pause: float) -> None:
     """Server after server, with a quiet spell now and then in which it may do what it does rarely."""
     while True:
         if world.rng.random() < SERVING:
-            await _useful(world, ends=world.rng.randint(0, 7))
+            await _useful(world, ends=world.rng.randint(0, 3))
         await asyncio.sleep(world.rng.uniform(0, 2 * pause))
         if world.rng.random() < QUIET_CHANCE:
             await asyncio.sleep(QUIET)
