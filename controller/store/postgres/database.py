@@ -43,7 +43,8 @@ class Database:
         self.pooled = pooled
         self._begin = (
             f"SET LOCAL search_path = {quoted(schema)}; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}s'; "
-            f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}s'; SET LOCAL synchronous_commit = on"
+            f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}s'; "
+            "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
         )
 
     @classmethod

@@ -38,7 +38,8 @@ def is_of_one_write(error: BaseException) -> bool:
 def sentence(error: BaseException) -> str:
     """The reason for people: never the address, never a value."""
     if isinstance(error, asyncpg.PostgresError):
-        return f"{error.args[0] if error.args else type(error).__name__} ({error.sqlstate})"
+        quotes = is_of_one_write(error) or not error.args
+        return f"{type(error).__name__ if quotes else error.args[0]} ({error.sqlstate})"
     if isinstance(error, TimeoutError):
         return "the database did not answer in time"
     if isinstance(error, OSError):

@@ -9,6 +9,7 @@ import pytest
 
 from controller.store.base import AlreadyExists, Conflict, Store, Unavailable, Update
 from controller.store.postgres.database import Database
+from controller.store.postgres.errors import sentence
 from tests.contract.store.objects import PostgresBackend, SetClock, append, command, create, labelled, node
 from tests.support.postgres import fresh_dsn, server_url
 
@@ -239,3 +240,24 @@ async def test_the_password_is_in_no_error(clock: SetClock, dsn: str) -> None:
     with pytest.raises(Unavailable) as caught:
         await PostgresBackend(clock, dsn).open().start()
     assert "hunter2" not in str(caught.value)
+
+
+async def test_an_error_repeats_no_value() -> None:
+    """PostgreSQL quotes what it cannot take, and a log is read by many."""
+    database = Database.of(fresh_dsn())
+    connection = await database.connect()
+    with pytest.raises(asyncpg.DataError) as caught:
+        await connection.execute("SELECT 'hunter2'::integer")
+    await connection.close()
+    assert "hunter2" in str(caught.value)
+    assert sentence(caught.value) == "InvalidTextRepresentationError (22P02)"
+
+
+@pytest.mark.parametrize(("given", "used"), [("off", "on"), ("on", "on"), ("remote_apply", "remote_apply")])
+async def test_a_commit_is_at_least_durable(given: str, used: str) -> None:
+    """Whatever the database's default is: one that waits for a replica as well is left alone."""
+    database = Database.of(f"{fresh_dsn()}&synchronous_commit={given}")
+    connection = await database.connect()
+    async with database.transaction(connection):
+        assert await connection.fetchval("SHOW synchronous_commit") == used
+    await connection.close()
