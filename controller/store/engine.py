@@ -6,6 +6,7 @@ A write is staged, persisted, published, in this order and each in order of revi
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from uuid import uuid4
 
 from controller.resources.meta import Resource
@@ -18,6 +19,9 @@ from controller.store.selector import Selector
 from controller.store.staging import Clock, Staged, Staging
 from controller.store.state import State
 from controller.store.waiters import Waiters
+
+FAILURE_COUNTS = timedelta(minutes=1)
+"""How long a failed write speaks against the store."""
 
 
 def silent(old: Resource | None, new: Resource | None) -> str | None:

@@ -5,8 +5,9 @@ woken with the revision of the first change that concerns it, and reads on from 
 """
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Self
 
 from controller.resources.meta import Resource
 from controller.store.base import Change, Expired, StoreError
@@ -14,6 +15,8 @@ from controller.store.waiters import Waiters
 
 _BITE = 256
 """Old entries are dropped up to this many at a time, which makes drops rare."""
+
+_IN_MEMORY, _IN_MEMORY_BYTES = 10_000, 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,10 @@ class HistoryLimits:
     age: timedelta = timedelta(hours=1)
     size: int = 256 << 20
     """In bytes of objects."""
+
+    def in_memory(self) -> Self:
+        """Of a store that reads from its disk what is older."""
+        return replace(self, changes=min(self.changes, _IN_MEMORY), size=min(self.size, _IN_MEMORY_BYTES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,11 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 
 from controller.resources.meta import Resource
 from controller.store.base import Announce, Append, Change, Chunk, Operation, Stream, Unavailable
-from controller.store.engine import Engine, inert, silent
+from controller.store.engine import FAILURE_COUNTS, Engine, inert, silent
 from controller.store.history import Entry, History, HistoryLimits, Interest
 from controller.store.postgres.database import Database
 from controller.store.postgres.errors import FAILURES, sentence
@@ -21,7 +20,6 @@ from controller.store.postgres.reader import Reader
 from controller.store.postgres.rows import Head, read_head
 from controller.store.postgres.upkeep import Upkeep
 from controller.store.postgres.writer import Pending, Writer
-from controller.store.sqlite.store import FAILURE_COUNTS, IN_MEMORY, IN_MEMORY_BYTES
 from controller.store.staging import Clock, Staged
 from controller.store.state import Sizes
 
@@ -42,8 +40,7 @@ class PostgresStore(Engine):
         failpoint: Callable[[str], None] = inert,
         lease: float,
     ) -> None:
-        in_memory = replace(limits, changes=min(limits.changes, IN_MEMORY), size=min(limits.size, IN_MEMORY_BYTES))
-        super().__init__(clock=clock, announce=announce, limits=in_memory)
+        super().__init__(clock=clock, announce=announce, limits=limits.in_memory())
         self._clock = clock
         self._database = Database.of(dsn)
         self._reader = Reader(self._database)

@@ -5,26 +5,20 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeAlias
 
 import structlog
 
 from controller.resources.meta import Resource
 from controller.store.base import Announce, Change, Chunk, Operation, StoreError, Stream, Unavailable
-from controller.store.engine import Engine, inert, silent
+from controller.store.engine import FAILURE_COUNTS, Engine, inert, silent
 from controller.store.history import History, HistoryLimits, Interest
 from controller.store.sqlite.file import DatabaseFile, path_of
 from controller.store.sqlite.reader import Reader
 from controller.store.sqlite.writer import Writer
 from controller.store.staging import Clock, Staged
 from controller.store.waiters import Waiters
-
-IN_MEMORY, IN_MEMORY_BYTES = 10_000, 64 << 20
-"""How much of the history memory holds; what is older is read from the file."""
-
-FAILURE_COUNTS = timedelta(minutes=1)
 
 Results: TypeAlias = Sequence[Resource | None]
 
@@ -46,8 +40,7 @@ class SQLiteStore(Engine):
         limits: HistoryLimits = HistoryLimits(),  # noqa: B008 - frozen
         failpoint: Callable[[str], None] = inert,
     ) -> None:
-        in_memory = replace(limits, changes=min(limits.changes, IN_MEMORY), size=min(limits.size, IN_MEMORY_BYTES))
-        super().__init__(clock=clock, announce=announce, limits=in_memory)
+        super().__init__(clock=clock, announce=announce, limits=limits.in_memory())
         self._clock = clock
         self._limits = limits
         self._failpoint = failpoint
