@@ -119,7 +119,8 @@ sub turn {
     vec($readable, 0, 1) = 0 if @answers > $LIMIT;
     vec($writable, 1, 1) = 1 if @answers;
     my $wait = $due < 9e15 ? ($due - now()) / 100 : undef;
-    my $n = select($readable, $writable, undef, defined $wait && $wait < 0 ? 0 : $wait);
+    # A signal that came since the flags were looked at wakes nothing any more.
+    my $n = select($readable, $writable, undef, $child_ended || $poked || defined $wait && $wait < 0 ? 0 : $wait);
     if ($n > 0) {
         utter() if vec($writable, 1, 1);
         # One of them may close another's descriptor, and a third may get that number: it was not said to be readable.
