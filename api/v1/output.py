@@ -41,8 +41,8 @@ async def get_logs(request: Request) -> Response:
     chosen = text(request, "stream")
     stream = None if chosen in {None, "all"} else cast("Stream", chosen)
     media, offset, follow = _negotiate(request), number(request, "offset"), flag(request, "follow")
-    seen = _last_seen(request) if media == EVENTS else None
-    if seen is not None:
+    seen = _last_seen(request)
+    if seen is not None and media == EVENTS:
         offset = seen
         if _ended(context_of(request), command) and offset >= _size(request, command, stream):
             return Response(status_code=204, headers=_HEADERS)

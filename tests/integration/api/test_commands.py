@@ -347,6 +347,8 @@ async def test_output_is_raw_bytes_from_any_offset_of_any_view(api: API) -> None
     assert await read("offset=7") == b"r1out2"
     assert await read("offset=1000") == b""
     assert (await api.client.get("/api/v1/commands/nobody/logs")).status_code == 404
+    wrong = {"Last-Event-ID": "Row!>Gi["}
+    assert (await api.client.get(f"/api/v1/commands/{name}/logs", headers=wrong)).status_code == 400
 
 
 async def test_output_comes_in_tagged_chunks_when_asked_for(api: API) -> None:
