@@ -35,6 +35,32 @@ class NoArchive:
         return self._history.find(interest, since, limit)
 
 
+class HistoryReader(Protocol):
+    """Reads history where it is durable."""
+
+    async def history(self, interest: Interest, since: int, upto: int, limit: int) -> Sequence[Change]:
+        """At most `limit` changes after `since`, up to and with `upto`, in order."""
+
+
+class DurableArchive:
+    """History that is on disk or in a database, but no longer in memory."""
+
+    def __init__(self, reader: HistoryReader, history: History) -> None:
+        self._reader = reader
+        self._history = history
+        self.compacted = 0
+
+    def oldest(self) -> int:
+        """Everything after this revision can still be had."""
+        return min(self.compacted, self._history.floor)
+
+    async def find(self, interest: Interest, since: int, limit: int) -> tuple[Sequence[Change], int]:
+        """Changes between `since` and what is in memory, and the revision up to which these are all."""
+        upto = self._history.floor
+        found = await self._reader.history(interest, since, upto, limit)
+        return found, found[-1].revision if len(found) == limit else upto
+
+
 class Cursor:
     """One watch. For one task at a time."""
 

@@ -6,6 +6,9 @@
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# have_perl: one that can connect, over either family of addresses
+have_perl() { have perl && perl -MIO::Socket::IP -e 1 2>/dev/null; }
+
 # status_of: the status in an answer's first line
 status_of() {
     IFS=' ' read -r v_x v_status v_y || [ -n "$v_x" ] || exit 1
@@ -15,9 +18,9 @@ status_of() {
 
 # talk: what the service says to the request; it is not read beyond the first bytes
 talk() {
-    if have perl; then
-        printf '%b' "$v_raw" | perl -MIO::Socket::INET -e '
-            my $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => $ARGV[1], Timeout => $ARGV[2]) or exit 1;
+    if have_perl; then
+        printf '%b' "$v_raw" | perl -MIO::Socket::IP -e '
+            my $s = IO::Socket::IP->new(PeerAddr => $ARGV[0], PeerPort => $ARGV[1], Timeout => $ARGV[2]) or exit 1;
             local $/; print {$s} scalar <STDIN>; $s->flush; sysread($s, my $got, 4096); print $got // ""' \
             "$v_host" "$v_port" "$v_seconds"
     else
@@ -35,8 +38,8 @@ listens() {
 
 case $v_kind in
 tcp)
-    if have perl; then
-        perl -MIO::Socket::INET -e 'exit !IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => $ARGV[1], Timeout => $ARGV[2])' \
+    if have_perl; then
+        perl -MIO::Socket::IP -e 'exit !IO::Socket::IP->new(PeerAddr => $ARGV[0], PeerPort => $ARGV[1], Timeout => $ARGV[2])' \
             "$v_host" "$v_port" "$v_seconds" && echo open && exit 0
         exit 1
     fi
@@ -49,7 +52,7 @@ tcp)
 *)
     if have curl; then
         curl -q -s $v_flags -o /dev/null -w '%{http_code}' --max-time "$v_seconds" --noproxy '*' "$@" "$v_url" || exit 1
-    elif [ "$v_kind" = http ] && { have perl || have nc; }; then
+    elif [ "$v_kind" = http ] && { have_perl || have nc; }; then
         talk | status_of
     else
         exit 69

@@ -8,8 +8,9 @@ from datetime import datetime
 
 from controller.resources.meta import Resource
 from controller.store.base import Announce, Append, Change, Chunk, Operation, Stream, Unavailable
+from controller.store.cursor import DurableArchive
 from controller.store.engine import FAILURE_COUNTS, Engine, inert, silent
-from controller.store.history import Entry, History, HistoryLimits, Interest
+from controller.store.history import Entry, HistoryLimits
 from controller.store.postgres.database import Database
 from controller.store.postgres.errors import FAILURES, sentence
 from controller.store.postgres.follower import Follower
@@ -44,7 +45,7 @@ class PostgresStore(Engine):
         self._clock = clock
         self._database = Database.of(dsn)
         self._reader = Reader(self._database)
-        self._archive = self._old = DatabaseArchive(self._reader, self._history)
+        self._archive = self._old = DurableArchive(self._reader, self._history)
         self._lease = Lease(self._database, lease)
         upkeep = Upkeep(self._database, self._lease, limits, clock.now, self._compacted)
         self._writer = Writer(self._database, self._lease, self, upkeep, failpoint=failpoint)
@@ -219,22 +220,3 @@ class PostgresStore(Engine):
             if known is not None and known != (out, err):
                 grown = self._state.outputs[uid] = (max(known[0], out), max(known[1], err))
                 self._outputs.wake(uid, sum(grown))
-
-
-class DatabaseArchive:
-    """History that is in the database, but not in memory."""
-
-    def __init__(self, reader: Reader, history: History) -> None:
-        self._reader = reader
-        self._history = history
-        self.compacted = 0
-
-    def oldest(self) -> int:
-        """Everything after this revision can still be had."""
-        return min(self.compacted, self._history.floor)
-
-    async def find(self, interest: Interest, since: int, limit: int) -> tuple[Sequence[Change], int]:
-        """Changes between `since` and what is in memory, and the revision up to which these are all."""
-        upto = self._history.floor
-        found = await self._reader.history(interest, since, upto, limit)
-        return found, found[-1].revision if len(found) == limit else upto

@@ -11,9 +11,10 @@ from typing import TypeAlias
 import structlog
 
 from controller.resources.meta import Resource
-from controller.store.base import Announce, Change, Chunk, Operation, StoreError, Stream, Unavailable
+from controller.store.base import Announce, Chunk, Operation, StoreError, Stream, Unavailable
+from controller.store.cursor import DurableArchive
 from controller.store.engine import FAILURE_COUNTS, Engine, inert, silent
-from controller.store.history import History, HistoryLimits, Interest
+from controller.store.history import HistoryLimits
 from controller.store.sqlite.file import DatabaseFile, path_of
 from controller.store.sqlite.reader import Reader
 from controller.store.sqlite.writer import Writer
@@ -46,7 +47,7 @@ class SQLiteStore(Engine):
         self._failpoint = failpoint
         self._file = DatabaseFile(path_of(dsn))
         self._reader = Reader(self._file)
-        self._archive = self._old = FileArchive(self._reader, self._history)
+        self._archive = self._old = DurableArchive(self._reader, self._history)
         self._writer: Writer | None = None
         self._pending: deque[tuple[Staged, asyncio.Future[Results]]] = deque()
         self._settled = Waiters()
@@ -170,22 +171,3 @@ class SQLiteStore(Engine):
             await self._settled.wait([None], None, lambda: 0)
         if attempt != self._attempt:
             raise Unavailable("an earlier write that this one depends on could not be stored") from reason
-
-
-class FileArchive:
-    """History that is in the file, but not in memory."""
-
-    def __init__(self, reader: Reader, history: History) -> None:
-        self._reader = reader
-        self._history = history
-        self.compacted = 0
-
-    def oldest(self) -> int:
-        """Everything after this revision can still be had."""
-        return min(self.compacted, self._history.floor)
-
-    async def find(self, interest: Interest, since: int, limit: int) -> tuple[Sequence[Change], int]:
-        """Changes between `since` and what is in memory, and the revision up to which these are all."""
-        upto = self._history.floor
-        found = await self._reader.history(interest, since, upto, limit)
-        return found, found[-1].revision if len(found) == limit else upto

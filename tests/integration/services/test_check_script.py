@@ -50,7 +50,8 @@ def tools(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 async def ask(shell: list[str], tools: Path, place: Place, **check: object) -> tuple[int, str]:
     """Exit code and what was printed."""
     spec = Check.model_validate({"via": "node", "timeout": "2s", **check})
-    service = Service(id="web", port=place.port, check=spec)
+    endpoint = f"[{place.address}]:{place.port}" if ":" in place.address else None
+    service = Service(id="web", port=place.port, endpoint=endpoint, check=spec)
     text = script_for(Node(metadata=ObjectMeta(name="n1"), spec=NodeSpec(services=(service,))), service, spec)
     process = await asyncio.create_subprocess_exec(
         *shell, "-s", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PATH": str(tools)}
@@ -58,6 +59,14 @@ async def ask(shell: list[str], tools: Path, place: Place, **check: object) -> t
     out, _ = await asyncio.wait_for(process.communicate(text), 10)
     assert process.returncode is not None
     return process.returncode, out.decode().strip()
+
+
+async def test_a_service_that_only_speaks_ipv6_is_not_said_to_be_bad(shell: list[str], tools: Path) -> None:
+    """It answers; or the node has nothing to ask it with, and nothing is known."""
+    async with serving(OK, on="::1") as place:
+        http, tcp = await ask(shell, tools, place, http={}), await ask(shell, tools, place, tcp=True)
+    assert http in [(0, "204"), (69, "")]
+    assert tcp in [(0, "open"), (69, "")]
 
 
 OK = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

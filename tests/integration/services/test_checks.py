@@ -16,7 +16,7 @@ POLICY = AddressPolicy(deny_networks=tuple(map(ip_network, DENIED_NETWORKS)))
 
 
 @asynccontextmanager
-async def serving(answer: bytes | Handler) -> AsyncIterator[Place]:
+async def serving(answer: bytes | Handler, on: str = "127.0.0.1") -> AsyncIterator[Place]:
     """A server on loopback that answers so to whatever comes."""
 
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -26,9 +26,9 @@ async def serving(answer: bytes | Handler) -> AsyncIterator[Place]:
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(plain if isinstance(answer, bytes) else answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(plain if isinstance(answer, bytes) else answer, on, 0)
     async with server:
-        yield Place(address="127.0.0.1", port=server.sockets[0].getsockname()[1])
+        yield Place(address=on, port=server.sockets[0].getsockname()[1])
         server.close()
 
 
