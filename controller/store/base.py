@@ -20,6 +20,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol, Self
 
+from controller.bulletin import Bulletin
+from controller.membership import Membership
 from controller.resources.meta import Resource
 from controller.store.meter import StoreMeter
 from controller.store.selector import Selector
@@ -199,6 +201,16 @@ class Store(Protocol):
 
     async def lost(self) -> str:
         """Wait until this server is not the active one any more: nothing that it writes is stored. Returns why."""
+
+    def membership(self, *, takes_shares: bool, address: str) -> Membership:
+        """This server's place among the servers on this store. To be asked for once, before `start`; run it after.
+
+        A server that `takes_shares` is one of a view's `live`; `address` is where the others find it. From here on
+        nothing is written without a place: `write` raises Unavailable.
+        """
+
+    def bulletin(self) -> Bulletin:
+        """What those servers tell each other without storing it."""
 
     async def start(self) -> None:
         """Open, check and migrate. Raises Unavailable with a sentence that says what to do."""

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import uuid4
 
+from controller.bulletin import Bulletin, Unread
+from controller.membership import Alone, Membership
 from controller.resources.meta import Resource
 from controller.store.base import Announce, Chunk, Operation, Page, Stream, Unavailable, Watch
 from controller.store.cursor import Archive, Cursor, NoArchive
@@ -55,6 +57,15 @@ class Engine(ABC):
         """Nobody takes over. Never returns."""
         never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         return await never
+
+    def membership(self, *, takes_shares: bool, address: str) -> Membership:
+        """This server's place: it has the store for itself."""
+        del address
+        return Alone(takes_shares=takes_shares)
+
+    def bulletin(self) -> Bulletin:
+        """Nobody else is there to be told anything."""
+        return Unread()
 
     @abstractmethod
     async def start(self) -> None:
