@@ -9,13 +9,15 @@ from typing import Final
 
 from api.v1.flat import status_of
 from controller.resources.command import Command
-from controller.resources.node import Node
+from controller.resources.node import Node, is_active
 from controller.store.base import Store
 
 MAX_PROVIDERS: Final = 20
 """Providers counted by name in Prometheus; the text is the clients' own, and a label must not grow without end."""
 SERVICE_STATUSES: Final = ("running", "degraded", "failed", "unknown")
 """Of services without a check the status is whatever their node reports: all the rest is counted as one."""
+STALE_REASONS: Final = ("check", "node")
+"""Why nothing is known of a service: it was not looked at although its node is active, or its node is not active."""
 _PATIENCE: Final = 20
 """A count that took long is reused for so many times as long, so that asking often costs at most 5 % of a core."""
 _LONG: Final = 0.002
@@ -31,6 +33,8 @@ class Census:
     nodes_by_status_and_provider: Mapping[tuple[str, str], int] = field(default_factory=dict)
     services: int = 0
     services_by_status: Mapping[str, int] = field(default_factory=dict)
+    services_stale: Mapping[str, int] = field(default_factory=dict)
+    """Services of which nothing is known any more, by why."""
     commands_by_status: Mapping[str, int] = field(default_factory=dict)
     oldest_pending: datetime | None = None
     """When the command that waits longest was accepted."""
@@ -65,12 +69,14 @@ class Counted:
 def _take(store: Store) -> Census:
     pairs: Counter[tuple[str, str]] = Counter()
     services: Counter[str] = Counter()
+    stale: Counter[str] = Counter()
     declared = 0
     for node in store.list("Node").items:
         if isinstance(node, Node):
             pairs[status_of(node), node.spec.provider] += 1
             declared += len(node.spec.services)
             services.update(s.status if s.status in SERVICE_STATUSES else "other" for s in node.status.services)
+            stale["check" if is_active(node) else "node"] += sum(s.stale for s in node.status.services)
     commands: Counter[str] = Counter()
     pending: list[datetime] = []
     for command in store.list("Command").items:
@@ -85,6 +91,7 @@ def _take(store: Store) -> Census:
         nodes_by_status_and_provider=_bounded(pairs),
         services=declared,
         services_by_status={status: services[status] for status in (*SERVICE_STATUSES, "other")},
+        services_stale={reason: stale[reason] for reason in STALE_REASONS},
         commands_by_status=dict(sorted(commands.items())),
         oldest_pending=min(pending, default=None),
     )

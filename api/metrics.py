@@ -136,6 +136,14 @@ class Meter:
         for status, count in census.services_by_status.items():
             services.add_metric([status], count)
         yield services
+        stale = GaugeMetricFamily(
+            "vendetta_services_stale",
+            "Services of which nothing is known: not checked lately (check), or on a node that is not active (node).",
+            labels=["reason"],
+        )
+        for reason, count in census.services_stale.items():
+            stale.add_metric([reason], count)
+        yield stale
         info = GaugeMetricFamily("vendetta_build_info", "Always 1; the version is the label.", labels=["version"])
         info.add_metric([self._context.version], 1)
         yield info

@@ -54,6 +54,9 @@ class Metrics:
             ["kind", "result"],
             registry=r,
         )
+        for kind in ("http", "tcp", "exec"):
+            for result in ("good", "bad", "unknown"):
+                self.checks.labels(kind, result)
         self.check_lateness = Histogram(
             "vendetta_service_check_lateness_seconds",
             "From when a check of a service was due until it began.",
@@ -63,6 +66,8 @@ class Metrics:
         self.discoveries = Counter(
             "vendetta_service_discoveries", "Looks for services on a node.", ["result"], registry=r
         )
+        for result in ("done", "failed"):
+            self.discoveries.labels(result)
         self.host_key_changes = Counter(
             "vendetta_host_key_mismatches", "Nodes that presented a key that is not trusted.", registry=r
         )

@@ -69,6 +69,17 @@ FLEET = (
     ),
     Panel("Deliveries frozen", "bool_yes_no", {"{{instance}}": one("vendetta_deliveries_frozen")}, "stat"),
 )
+SERVICES = (
+    Panel("Services by status", "short", {"{{status}}": one("vendetta_services_by_status", "status")}),
+    Panel(
+        "Nothing known any more, by whether the check or the node is missing",
+        "short",
+        {"{{reason}}": one("vendetta_services_stale", "reason")},
+    ),
+    Panel("Checks", "ops", {"{{kind}} {{result}}": rate("vendetta_service_checks_total", "kind, result")}),
+    Panel("From when a check was due until it began", "s", quantiles("vendetta_service_check_lateness_seconds")),
+    Panel("Nodes looked at for services", "ops", {"{{result}}": rate("vendetta_service_discoveries_total", "result")}),
+)
 COMMANDS = (
     Panel("Finished", "ops", {"{{status}}": rate("vendetta_commands_finished_total", "status")}),
     Panel(
@@ -133,6 +144,7 @@ API = (
 )
 DASHBOARDS = {
     "fleet": ("Fleet", FLEET),
+    "services": ("Services", SERVICES),
     "commands": ("Commands", COMMANDS),
     "controller": ("Controller", CONTROLLER),
     "store": ("Store", STORE),
