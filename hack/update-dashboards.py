@@ -78,7 +78,9 @@ SERVICES = (
     ),
     Panel("Checks", "ops", {"{{kind}} {{result}}": rate("vendetta_service_checks_total", "kind, result")}),
     Panel("From when a check was due until it began", "s", quantiles("vendetta_service_check_lateness_seconds")),
-    Panel("Nodes looked at for services", "ops", {"{{result}}": rate("vendetta_service_discoveries_total", "result")}),
+    Panel(
+        "Nodes looked at for services", "ops", {"{{result}}": rate("vendetta_service_discoveries_total", "result")}
+    ),
 )
 COMMANDS = (
     Panel("Finished", "ops", {"{{status}}": rate("vendetta_commands_finished_total", "status")}),

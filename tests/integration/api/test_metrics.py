@@ -46,7 +46,9 @@ async def test_services_of_which_nothing_is_known_are_told_apart_by_why(api: API
     assert await labelled(api, "vendetta_services_stale") == {"check": 0, "node": 0}
     late = ServiceStatus(id="late", stale=True)
     await observed(api, "here", "active", ServiceStatus(id="web", status="failed"), ServiceStatus(id="own"), late)
-    await observed(api, "away", "unreachable", ServiceStatus(id="web", stale=True), ServiceStatus(id="db", stale=True))
+    await observed(
+        api, "away", "unreachable", ServiceStatus(id="web", stale=True), ServiceStatus(id="db", stale=True)
+    )
     assert await labelled(api, "vendetta_services_stale") == {"check": 1, "node": 2}
     statuses = await labelled(api, "vendetta_services_by_status")
     assert {status: count for status, count in statuses.items() if count} == {"failed": 1, "unknown": 4}
