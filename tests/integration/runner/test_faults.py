@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -57,11 +58,11 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-async def test_a_killed_runner_costs_nothing(node: Any, launch: Launch, new_run: NewRun) -> None:
+async def test_a_killed_runner_costs_nothing(node: Any, launch: Launch, new_run: NewRun, until: Until) -> None:
     first = await launch()
-    request = new_run("echo x >>$HOME/witness; sleep 1; cat $HOME/witness; exit 9")
+    request = new_run("echo x >>$HOME/witness; sleep 2; cat $HOME/witness; exit 9")
     task = asyncio.create_task(first.start(request, wait=20))
-    await asyncio.sleep(0.4)
+    await until((node.home / "witness").exists)
     kill(node.channels[0].process.pid)
     # The supervisor still holds the channel: it may even answer over it. A session over SSH ends here.
     await first.aclose()
@@ -71,6 +72,34 @@ async def test_a_killed_runner_costs_nothing(node: Any, launch: Launch, new_run:
     s = await second.start(request, wait=20)
     assert (s.state, s.exit_code) == after_its_runner(node, 9)
     assert (await second.read(request.run, stdout=0, stderr=0, limit=9)).stdout == b"x\n"
+
+
+async def test_a_run_is_not_lost_before_its_output_is_read(
+    make_node: Callable[[str], Any], tmp_path: Path, new_run: NewRun, ended: Ended, until: Until
+) -> None:
+    """In perl the supervisor is gone, and so is the command; what it wrote last is still on its way to the file."""
+    node = make_node("perl")
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    node.env["PATH"] = f"{slow}:{node.env['PATH']}"
+    first, second = await node.launch(), await node.launch()
+    waiting = ": >$HOME/reading; until [ -e $HOME/on ]; do sleep 0.05; done"
+    (slow / "dd").write_text(f'#!/bin/sh\n{waiting}; exec {shutil.which("dd")} "$@"\n')
+    (slow / "dd").chmod(0o755)
+    request = new_run(": >$HOME/begun; until [ -e $HOME/go ]; do sleep 0.05; done; echo out")
+    await first.start(request, wait=0)
+    await until((node.home / "begun").exists)
+    kill(node.channels[0].process.pid)
+    await until((node.home / "reading").exists)
+    (node.home / "go").touch()
+    pid = int(claim(node, request.run)[3])
+    await until(lambda: pid not in node.processes())
+    assert (await second.status(request.run)).state is RunState.ORPHAN
+    (node.home / "on").touch()
+    assert (await ended(second, request.run)).state is RunState.LOST
+    assert (await second.read(request.run, stdout=0, stderr=0, limit=9)).stdout == b"out\n"
+    await first.aclose()
+    await second.aclose()
 
 
 async def test_a_killed_supervisor_makes_an_orphan_and_then_lost(

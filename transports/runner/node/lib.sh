@@ -72,9 +72,9 @@ size() {
 # The newline in front keeps a torn line from swallowing this one; the dot says that it is whole.
 note() { put "$v_nl$2 .$v_nl" >>"$v_dir/$1.l"; }
 
-# look RUN: v_first (c, k or nothing), v_claim, v_stop, v_gone, v_end. False when the run is not known.
+# look RUN: v_first (c, k or nothing), v_claim, v_stop, v_gone, v_saver, v_end. False when the run is not known.
 look() {
-    v_first='' v_claim='' v_stop='' v_gone='' v_end=''
+    v_first='' v_claim='' v_stop='' v_gone='' v_saver='' v_end=''
     [ -e "$v_dir/$1.l" ] || return 1
     while read -r v_a v_b; do
         case $v_b in *' .') v_b=${v_b% .} ;; *) continue ;; esac
@@ -83,6 +83,7 @@ look() {
         c) [ "$v_first" != c ] || [ -n "$v_claim" ] || v_claim=$v_b ;;
         k) [ -n "$v_stop" ] || v_stop=${v_b%% *} ;;
         z) v_gone=$v_b ;;
+        s) v_saver=$v_b ;;
         e) [ -n "$v_end" ] || v_end=$v_b ;;
         esac
     done <"$v_dir/$1.l"
@@ -102,6 +103,10 @@ supervisor_alive() {
     case $v_state in Z | X | x) return 1 ;; esac
     [ "$v_start" -le "$v_ss" ]
 }
+
+# saving: the supervisor is gone, and what the command wrote is still being read
+# shellcheck disable=SC2086
+saving() { [ -n "$v_saver" ] && [ "$v_cb" = "$v_boot" ] && alive $v_saver; }
 
 # poke: have the supervisor of the run looked at stop waiting for output; also when its own command has stopped it
 poke() { supervisor_alive && [ "$v_sp" -gt 1 ] && kill -USR1 "$v_sp" && kill -CONT "$v_sp"; }

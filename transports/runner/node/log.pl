@@ -34,13 +34,14 @@ sub look {
 
 sub parse {
     my ($run, $text) = @_;
-    my %log = (run => $run, first => '', stop => '', gone => '', end => '', nonce => '', digest => '', boot => '');
+    my %log = (run => $run, first => '', stop => '', gone => '', saver => '', end => '', nonce => '', digest => '', boot => '');
     for (split /\n/, $text) {
         my ($letter, $rest) = /^(\S+) (.*) \.$/ or next;
         $log{first} ||= $letter;
         if ($letter eq 'c') { claimed(\%log, $rest) if $log{first} eq 'c' and not $log{nonce} }
         elsif ($letter eq 'k') { ($log{stop}) = split ' ', $rest unless $log{stop} }
         elsif ($letter eq 'z') { $log{gone} = $rest }
+        elsif ($letter eq 's') { $log{saver} = $rest }
         elsif ($letter eq 'e') { $log{end} ||= $rest }
     }
     return \%log;
@@ -62,6 +63,12 @@ sub supervisor_alive {
     return 0 if $log->{boot} ne $boot;
     my @process = peek($log->{supervisor}) or return 0;
     return $process[1] !~ /[ZXx]/ && $process[4] <= $log->{since};
+}
+
+# saving: the supervisor is gone, and what the command wrote is still being read
+sub saving {
+    my ($log) = @_;
+    return $log->{saver} && $log->{boot} eq $boot && alive(split ' ', $log->{saver});
 }
 
 # ended LOG: a supervisor that could not write its last line left a file name.
@@ -117,7 +124,7 @@ sub plain {
 sub answer_open {
     my ($seq, $kind, $log) = @_;
     my $r = $ours{"$log->{run}.$log->{nonce}"};
-    my $state = $r || supervisor_alive($log) ? 'running' : command_alive($log) ? 'orphan' : 'lost';
+    my $state = $r || supervisor_alive($log) ? 'running' : command_alive($log) || saving($log) ? 'orphan' : 'lost';
     $log = $r ? $log : look($log->{run}) || $log;
     return answer_done($seq, $kind, $log) if ended($log);
     my ($out, $err) = $r ? ($r->{out}{kept}, $r->{err}{kept}) : grown($log, $state);

@@ -125,7 +125,7 @@ sub verb_gc {
 sub drop {
     my ($log) = look($_[0]);
     return unless $log and $log->{first} eq 'c';
-    return unless ended($log) or not supervisor_alive($log) || command_alive($log);
+    return unless ended($log) or not supervisor_alive($log) || command_alive($log) || saving($log);
     unlink map { "$dir/$log->{run}.$log->{nonce}.$_" } qw(c i o e);
     unlink "$dir/$log->{run}.l" if $log->{run} =~ /^0{12}/; # fleeting: it may as well be done again
 }

@@ -3,15 +3,30 @@
 # salvage RUN: after a look. Once for each run; what comes from now on goes behind what is there.
 salvage() {
     case "$v_saved " in *" $1 "*) return ;; esac
-    ! supervisor_alive && command_alive || return 0
+    ! supervisor_alive && command_alive && ! saving || return 0
     v_saved="$v_saved $1"
-    refill 1 "$v_co" "$v_dir/$1.$v_cn.o" &
-    refill 2 "$v_ce" "$v_dir/$1.$v_cn.e" &
+    rescue "$1" &
 }
+
+# rescue RUN: the log names this process, and while it is there the run is not lost yet. The command's end leaves seconds
+# to read what it wrote: whoever else holds its pipes is not waited for.
+rescue() {
+    exec 3<&- # the reaper's own pipe has to go when the reaper goes
+    peek self && note "$1" "s $v_pid $v_start"
+    refill 1 "$v_co" "$v_dir/$1.$v_cn.o" &
+    v_a=$!
+    refill 2 "$v_ce" "$v_dir/$1.$v_cn.e" &
+    v_b=$! v_left=3
+    while [ "$v_left" -gt 0 ] && { refilling "$v_a" || refilling "$v_b"; }; do
+        sleep 1
+        command_alive || v_left=$((v_left - 1))
+    done
+}
+
+refilling() { peek "$1" && [ "$v_state" != Z ]; }
 
 # refill FD INODE FILE: only from the pipe that the claim names. The command may have turned to another one since.
 refill() {
-    exec 3<&- # the reaper's own pipe has to go when the reaper goes
     exec <"/proc/$v_cp/fd/$1" || return # first of all: the pipe goes with the command
     case $(ls -ln /proc/self/fd/0) in *"-> pipe:[$2]") ;; *) return ;; esac
     exec >>"$3" || return

@@ -68,7 +68,7 @@ answer_done() {
 # answer_open RUN: no end is known. Liveness first, then the log again: it may have just finished.
 answer_open() {
     v_state_is=lost
-    if supervisor_alive; then v_state_is=running; elif command_alive; then v_state_is=orphan; fi
+    if supervisor_alive; then v_state_is=running; elif command_alive || saving; then v_state_is=orphan; fi
     look "$1"
     if ended "$1"; then
         # shellcheck disable=SC2086
@@ -165,7 +165,7 @@ verb_gc() {
     v_n=$#
     for v_r in "$@"; do
         look "$v_r" && [ "$v_first" = c ] || continue
-        ended "$v_r" || ! { supervisor_alive || command_alive; } || continue
+        ended "$v_r" || ! { supervisor_alive || command_alive || saving; } || continue
         v_f=$v_dir/$v_r.$v_cn
         set -- "$@" "$v_f.c" "$v_f.i" "$v_f.o" "$v_f.e"
         case $v_r in 000000000000*) set -- "$@" "$v_dir/$v_r.l" ;; esac # fleeting: it may as well be done again
