@@ -2,7 +2,7 @@
 
 A command's trace is made of its timeline when it has ended, so it costs nothing on the way, survives a restart of the
 server, and has the times that were really measured. Where it belongs stands in an annotation, put there by the
-request that made it.
+request that made it; the id of its span follows from its uid, so that the node could be told of it before.
 
 On where `OTEL_EXPORTER_OTLP_ENDPOINT` (or its form for traces) is set; the other variables of OpenTelemetry's SDK
 count as well. Needs the extra `otel`.
@@ -19,14 +19,16 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.routing import TEMPLATE
-from controller.admission.commands import TRACEPARENT
 from controller.resources.command import Command
 from controller.store.base import Expired, Store, Unavailable
 from controller.timeline import timeline
+from controller.tracecontext import TRACEPARENT, span_id_of
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
+
+    from api.spanids import SpanIds
 
 log = structlog.get_logger(__name__)
 
@@ -53,21 +55,24 @@ def open_tracing(environ: Mapping[str, str], version: str) -> "Tracing | None":
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - likewise
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - likewise
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - likewise
+
+        from api.spanids import SpanIds  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise ExtraMissing(
             f"traces are wanted ({_ENDPOINTS[0]}), and {error.name} is not installed: pip install 'vendetta[otel]'"
         ) from error
     named = {"service.version": version} | ({} if environ.get("OTEL_SERVICE_NAME") else {"service.name": "vendetta"})
-    provider = TracerProvider(resource=Resource.create(named))
+    ids = SpanIds()
+    provider = TracerProvider(resource=Resource.create(named), id_generator=ids)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return Tracing(provider)
+    return Tracing(provider, ids)
 
 
 class Tracing:
     """Makes spans of requests and of commands that have ended."""
 
-    def __init__(self, provider: "TracerProvider") -> None:
-        self._provider = provider
+    def __init__(self, provider: "TracerProvider", ids: "SpanIds") -> None:
+        self._provider, self._ids = provider, ids
         self._tracer = provider.get_tracer("vendetta")
 
     def around(self, app: ASGIApp) -> ASGIApp:
@@ -130,18 +135,19 @@ class Tracing:
         from opentelemetry.trace import StatusCode, set_span_in_context  # noqa: PLC0415 - an extra
 
         status, moments = command.status, timeline(command)
-        whole = self._tracer.start_span(
-            "command",
-            context=_context_of(command.metadata.annotations.get(TRACEPARENT, "")),
-            start_time=_nanoseconds(moments[0].at),
-            attributes={
-                "vendetta.command.id": command.name,
-                "vendetta.command.uid": command.uid,
-                "vendetta.node": command.spec.node,
-                "vendetta.status": status.phase,
-                "vendetta.reason": status.reason,
-            },
-        )
+        with self._ids.known(span_id_of(command.uid)):
+            whole = self._tracer.start_span(
+                "command",
+                context=_context_of(command.metadata.annotations.get(TRACEPARENT, "")),
+                start_time=_nanoseconds(moments[0].at),
+                attributes={
+                    "vendetta.command.id": command.name,
+                    "vendetta.command.uid": command.uid,
+                    "vendetta.node": command.spec.node,
+                    "vendetta.status": status.phase,
+                    "vendetta.reason": status.reason,
+                },
+            )
         if status.exit_code is not None:
             whole.set_attribute("process.exit.code", status.exit_code)
         if status.phase != "success":

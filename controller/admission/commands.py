@@ -15,19 +15,18 @@ from controller.admission.results import Report, reported
 from controller.admission.status import observed
 from controller.reservations import reserving
 from controller.resources.command import SUPPORTED_TYPES, Command, CommandSpec, CommandStatus
-from controller.resources.meta import GROUP, LAST_APPLIED, ObjectMeta
+from controller.resources.meta import LAST_APPLIED, ObjectMeta
 from controller.resources.node import Node
 from controller.resources.scheme import KINDS
 from controller.runtime.clock import Clock
 from controller.scripts import script_of
 from controller.store.base import AlreadyExists, Conflict, Create, Delete, NotFound, Update
+from controller.tracecontext import TRACEPARENT
 from transports.script import ScriptInvalid
 
 Change = Callable[[Command], Command]
 """From the command as it is to the command as it should be; only what may change is taken."""
 
-TRACEPARENT: Final = f"{GROUP}/traceparent"
-"""The annotation that says in which trace a command is, as W3C writes it."""
 ATTEMPTS: Final = 10
 _BUSY = "the command is being changed by too many others at once: try again"
 
@@ -190,6 +189,13 @@ def _traced(meta: ObjectMeta, caller: Caller) -> ObjectMeta:
     return meta.model_copy(update={"annotations": {**meta.annotations, TRACEPARENT: caller.traceparent}})
 
 
+def _still_traced(old: ObjectMeta, new: ObjectMeta) -> ObjectMeta:
+    """The node is told of the place in the trace: delivered again, a command must say the same."""
+    kept = {TRACEPARENT: old.annotations[TRACEPARENT]} if TRACEPARENT in old.annotations else {}
+    others = {name: value for name, value in new.annotations.items() if name != TRACEPARENT}
+    return new.model_copy(update={"annotations": others | kept})
+
+
 def digest_of(spec: CommandSpec, meta: ObjectMeta) -> str:
     """SHA-256 of what was asked for, defaults filled in, so that two spellings of one request are the same."""
     wish = spec.model_copy(update={"cancel": False}).model_dump(mode="json", by_alias=True)
@@ -236,7 +242,7 @@ def _cancelled(command: Command) -> Command:
 def _changed(old: Command, asked: Command) -> Command:
     """`old` with what a caller may change of it; cancelling what has ended changes nothing."""
     _check_immutable(old.spec, asked.spec)
-    update: dict[str, object] = {"metadata": wish_of(old.metadata, asked.metadata)}
+    update: dict[str, object] = {"metadata": _still_traced(old.metadata, wish_of(old.metadata, asked.metadata))}
     if not old.ended:
         update["spec"] = asked.spec
     return old.model_copy(update=update)

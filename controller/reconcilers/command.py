@@ -27,6 +27,7 @@ from controller.runtime.reconcile import Result
 from controller.scripts import script_of
 from controller.store.base import Store
 from controller.timeline import seconds, timeline
+from controller.tracecontext import environment_of
 from transports.base import RunState, RunStatus, Session, StartRequest
 from transports.errors import Conflict, NodeStorageFull, Refused, Rejected, TransportError
 from transports.script import ScriptInvalid
@@ -234,7 +235,7 @@ class CommandReconciler:
 
     def _request(self, command: Command) -> StartRequest:
         params = command.spec.params
-        script = script_of(command.spec, self._dispatcher.secret)
+        script = script_of(command.spec, self._dispatcher.secret, environment_of(command))
         return StartRequest(
             run=run_id(command),
             script=script.script,

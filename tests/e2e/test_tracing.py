@@ -23,22 +23,25 @@ def test_a_command_is_one_trace_from_its_caller_to_the_node(make_server: MakeSer
         server.start()
         server.register("machine", ssh_node)
         server.http.headers["traceparent"] = f"00-{TRACE}-{CALLER}-01"
-        done = server.send("machine", "echo hello; exit 3").json()
+        done = server.send("machine", 'echo hello; echo "at $TRACEPARENT"; exit 3').json()
+        own = server.send("machine", 'echo "$TRACEPARENT"', env={"TRACEPARENT": "its own"}).json()
         again = {"type": "exec", "action": "echo hello", "id": "mine"}
         first = server.http.post("/api/v1/nodes/machine/commands", json=again).json()
         assert server.http.post("/api/v1/nodes/machine/commands", json=again).json()["id"] == first["id"]
-        spans = collector.until(lambda found: [span.name for span in found].count("command") == 2)
+        spans = collector.until(lambda found: [span.name for span in found].count("command") == 3)
         moments = server.http.get(f"/api/v1/commands/{done['id']}/timeline").json()["phases"]
         assert server.stop() == 0
 
-    request = next(span for span in spans if span.name == "POST /api/v1/nodes/{id}/commands")
-    whole = next(span for span in spans if span.parent_span_id == request.span_id)
+    whole = next(span for span in spans if span.status.message == "NonZeroExit")
+    request = next(span for span in spans if span.span_id == whole.parent_span_id)
+    assert request.name == "POST /api/v1/nodes/{id}/commands"
     parts = sorted(
         (span for span in spans if span.parent_span_id == whole.span_id), key=lambda s: s.start_time_unix_nano
     )
     assert {span.trace_id.hex() for span in (request, whole, *parts)} == {TRACE}
     assert request.parent_span_id.hex() == CALLER
-    assert whole.status.message == "NonZeroExit"
+    assert done["output"] == f"hello\nat 00-{TRACE}-{whole.span_id.hex()}-01"
+    assert own["output"] == "its own"
     assert [part.name for part in parts] == [moment["phase"] for moment in moments[:-1]]
     assert {"connect", "claimed", "exit"} <= {part.name for part in parts}
     assert whole.start_time_unix_nano == parts[0].start_time_unix_nano

@@ -241,3 +241,20 @@ async def test_tracking_ends_when_somebody_says_so(api: API) -> None:
     await apply(api, "mary", address="a")
     cleared = await operations(api, {"op": "replace", "path": "/metadata/managedFields", "value": [{}]})
     assert "managedFields" not in cleared.json()["metadata"]
+
+
+@pytest.mark.parametrize("change", ["00-changed", None])
+async def test_where_a_command_stands_in_its_trace_never_changes(api: API, change: str | None) -> None:
+    """C-9: it is part of what is delivered, and the node takes the same run with other contents for another one."""
+    await api.node()
+    place = {"vendetta.dev/traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    made = {
+        "kind": "Command",
+        "metadata": {"name": "c", "annotations": place},
+        "spec": {"node": "node-1", "action": "true"},
+    }
+    assert (await api.client.post(f"{ROOT}/commands", json=made)).status_code == 201
+    patch = {"metadata": {"annotations": {"vendetta.dev/traceparent": change, "note": "x"}}}
+    headers = {"Content-Type": "application/merge-patch+json"}
+    changed = await api.client.patch(f"{ROOT}/commands/c", json=patch, headers=headers)
+    assert changed.json()["metadata"]["annotations"] == place | {"note": "x"}
