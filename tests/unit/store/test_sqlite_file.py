@@ -206,7 +206,7 @@ asyncio.run(main())
 
 
 async def test_history_is_not_read_at_the_start(tmp_path: Path) -> None:
-    """A store with a history ten times its size is there as soon as one without. Processor time: others do not count."""
+    """A store with ten times its size in history starts as fast as one without, in processor time of its own."""
     short = await loading(tmp_path / "short", updates=0)
     assert await loading(tmp_path / "long", updates=9) < 4 * short
 
