@@ -67,7 +67,7 @@ class StartError(Exception):
 def run(loaded: Loaded, again: Load) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code: 0 after a clean stop. Raises StartError.
 
-    `again` reads the configuration anew, for SIGHUP.
+    `again` reads the configuration anew, for SIGHUP and when its files change.
     """
     configure_logs(loaded.settings.logging)
     for warning in loaded.warnings:
@@ -89,9 +89,12 @@ def package_version() -> str:
 async def _serve(loaded: Loaded, again: Load, listener: socket.socket) -> None:
     settings, source = loaded.settings, loaded.source
     host, port = listener.getsockname()[:2]
-    Reloader(settings, again).listen()
+    metrics = Metrics()
+    reloader = Reloader(loaded, again, metrics)
+    reloader.listen()
     async with AsyncExitStack() as stack:
-        context = await _build(settings, source, listener, stack)
+        stack.push_async_callback(_cancel, asyncio.create_task(reloader.watch(), name="configuration"))
+        context = await _build(settings, source, listener, metrics, stack)
         if context is None:
             return
         stack.push_async_callback(_cancel, asyncio.create_task(_end_when_lost(context.store), name="lease"))
@@ -121,10 +124,10 @@ async def _traced(app: ASGIApp, context: Context, stack: AsyncExitStack) -> ASGI
 
 
 async def _build(
-    settings: Settings, source: Path | None, listener: socket.socket, stack: AsyncExitStack
+    settings: Settings, source: Path | None, listener: socket.socket, metrics: Metrics, stack: AsyncExitStack
 ) -> Context | None:
     """The parts, in the order of their start; None where the server is to stop before it is the active one."""
-    clock, contacts, metrics, traffic = SystemClock(), Contacts(), Metrics(), Traffic()
+    clock, contacts, traffic = SystemClock(), Contacts(), Traffic()
     node_log, source_log = NodeLog(clock), SourceLog()
     followers, stopping, services = Followers(), Stopping(), ServiceBoard(clock)
     fail_here = failpoint.from_environment(os.environ)

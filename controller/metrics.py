@@ -102,6 +102,16 @@ class Metrics:
             "When the folder of manifests was last applied.",
             registry=r,
         )
+        self.config_good = Gauge(
+            "vendetta_config_last_reload_successful",
+            "0 when the configuration was read again and is wrong: the one of before holds.",
+            registry=r,
+        )
+        self.config_read = Gauge(
+            "vendetta_config_last_reload_success_timestamp_seconds",
+            "When the configuration that holds was read.",
+            registry=r,
+        )
         self.loop_success = Gauge(
             "vendetta_loop_last_success_timestamp_seconds", "When each loop last made progress.", ["loop"], registry=r
         )

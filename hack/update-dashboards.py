@@ -115,6 +115,12 @@ CONTROLLER = (
     Panel("Folder of manifests: wanted", "short", {"objects": one("vendetta_manifest_objects", "job")}),
     Panel("Folder of manifests: without effect", "short", {"problems": one("vendetta_manifest_problems", "job")}),
     Panel("Folder of manifests: changes", "ops", {"{{change}}": rate("vendetta_manifest_changes_total", "change")}),
+    Panel(
+        "Configuration read",
+        "dateTimeAsIso",
+        {"{{instance}}": one("vendetta_config_last_reload_success_timestamp_seconds") + " * 1000"},
+        "stat",
+    ),
     Panel("CPU", "percentunit", {"{{instance}}": rate("process_cpu_seconds_total", "instance")}),
     Panel("Memory", "bytes", {"{{instance}}": one("process_resident_memory_bytes")}),
     Panel("Open files", "short", {"{{instance}}": one("process_open_fds")}),

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from controller.config.checks import check_secrets, check_sense
 from controller.config.keys import KEYS, Key, dotted, is_path, is_secret, kind_of
-from controller.config.sources import Given, Values, from_environment, from_file, from_flags
+from controller.config.sources import Given, Values, from_environment, from_file, from_flags, secret_files
 from controller.duration import format_duration
 from controller.settings import Settings
 
@@ -31,6 +31,8 @@ class Loaded:
 
     settings: Settings
     source: Path | None
+    files: tuple[Path, ...]
+    """Every file that was read: the source, and those of secrets."""
     warnings: tuple[str, ...]
 
 
@@ -61,7 +63,8 @@ def load(
     if problems or settings is None:
         raise ConfigError(problems)
     settings = _with_absolute_paths(settings, values, source.parent if source is not None else cwd)
-    return Loaded(settings=settings, source=source, warnings=tuple(warnings))
+    files = (*([source] if source is not None else []), *secret_files(environ, cwd))
+    return Loaded(settings=settings, source=source, files=files, warnings=tuple(warnings))
 
 
 def _find(config: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:

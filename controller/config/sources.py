@@ -43,6 +43,11 @@ VARIABLES: Final[dict[str, Key]] = {**{variable_of(key): key for key in KEYS}, *
 SECRET_FILES: Final[dict[str, str]] = {f"{name}_FILE": name for name, key in VARIABLES.items() if is_secret(key)}
 
 
+def secret_files(environ: Mapping[str, str], cwd: Path) -> tuple[Path, ...]:
+    """The files that hold a secret each, as the environment names them."""
+    return tuple(cwd / environ[name] for name in sorted(SECRET_FILES.keys() & environ.keys()))
+
+
 def from_file(path: Path, problems: list[str]) -> Values:
     """The values in a YAML file (contract A-1)."""
     try:

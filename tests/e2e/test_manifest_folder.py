@@ -1,4 +1,4 @@
-"""A real server with a folder of manifests, and SIGHUP (contract A-10, A-12)."""
+"""A real server with a folder of manifests, and a configuration that changes (contract A-10, A-12)."""
 
 import signal
 import time
@@ -10,6 +10,7 @@ import yaml
 
 from tests.support.server import Server
 
+GOOD = "vendetta_config_last_reload_successful"
 EVENTS = "/api/v1/namespaces/default/events?fieldSelector=involvedObject.kind=ManifestSource"
 
 
@@ -96,3 +97,25 @@ def test_sighup_changes_the_logging_and_names_what_must_wait(server: Server) -> 
     server.config.write_text(yaml.safe_dump(given))
     server.process.send_signal(signal.SIGHUP)
     until(log.exists)
+
+
+def test_a_configuration_that_changes_is_read_without_a_signal(server: Server) -> None:
+    """A-10: as a mounted ConfigMap does, by a link that leads elsewhere; what is wrong shows in a metric."""
+    log, right, wrong = (server.folder / name for name in ("followed.log", "right.yaml", "wrong.yaml"))
+    config = yaml.safe_load(server.config.read_text())
+    right.write_text(yaml.safe_dump({**config, "logging": {"output": str(log)}}))
+    wrong.write_text("logging: {level: loud}\n")
+    swap(server.config, right)
+    until(lambda: log.exists() and "configuration reloaded" in log.read_text())
+    assert metric(server, GOOD) == 1
+    swap(server.config, wrong)
+    until(lambda: metric(server, GOOD) == 0)
+    assert "logging.level must be" in log.read_text()
+    swap(server.config, right)
+    until(lambda: metric(server, GOOD) == 1)
+
+
+def swap(name: Path, target: Path) -> None:
+    """Let the name lead elsewhere, in one step."""
+    name.with_suffix(".new").symlink_to(target)
+    name.with_suffix(".new").rename(name)
