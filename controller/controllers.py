@@ -9,7 +9,10 @@ from functools import cache, partial
 import structlog
 
 from controller.admission import Admission
+from controller.certificates import PAUSE as CERTIFICATES_PAUSE
+from controller.certificates import Certificates
 from controller.contacts import Contacts
+from controller.credentials import Credentials
 from controller.dispatch import Dispatcher
 from controller.duration import SECOND
 from controller.endpoints import Endpoints, KnownHosts
@@ -120,6 +123,9 @@ class Controllers:
         self._dispatcher.on_end = self._run_ended
         self._dispatcher.on_mismatch = lambda uid, error: self._observations.of(uid).mismatch(error)
         self._dispatcher.on_rebind = lambda uid, error: self._observations.of(uid).rebinding(error)
+        self._certificates = Certificates(
+            Credentials(settings.transports.credentials_dir), clock=clock, metrics=parts.metrics
+        )
         self._janitor = Janitor(store, self._dispatcher)
         self._retention = Retention(store, clock, settings.retention)
         admission = Admission(
@@ -155,6 +161,7 @@ class Controllers:
         start("retention", self._retain)
         start("janitor", self._clean)
         start("garbage", self._collect)
+        start("certificates", self._watch_certificates)
         if self._manifests is not None:
             start("manifests", partial(self._look, self._manifests), limit=MANIFESTS_LIMIT)
         for name, seconds in self._supervisor.limits().items():
@@ -392,6 +399,10 @@ class Controllers:
     async def _clean(self) -> None:
         await asyncio.sleep(JANITOR_PAUSE)
         await self._janitor.sweep()
+
+    async def _watch_certificates(self) -> None:
+        await self._certificates.look()
+        await asyncio.sleep(CERTIFICATES_PAUSE)
 
     async def _look(self, source: ManifestSource) -> None:
         await asyncio.sleep(self._parts.settings.sources.poll_interval / SECOND)

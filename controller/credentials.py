@@ -8,13 +8,23 @@ Values for commands' environments lie apart, in `<dir>/env/<ref>`: whoever may s
 must not be able to read a key that opens a node.
 """
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final, Literal
 
 from transports.base import Credential
 from transports.errors import AuthFailed
 
 LIMIT = 64 * 1024
 VALUES = "env"
+BESIDE = "-cert.pub"
+CertificateKind = Literal["ssh", "tls", "authority"]
+CERTIFICATES: Final[Mapping[CertificateKind, str]] = {
+    "ssh": "ssh-certificate",
+    "tls": "tls.crt",
+    "authority": "ca.crt",
+}
+"""Certificates in a credential's folder: for logging in over SSH, for TLS, and of whom to trust."""
 
 
 class Credentials:
@@ -40,8 +50,18 @@ class Credentials:
                 f"there is no credential {ref!r}: put a private key (mode 0600) under that name into the server's "
                 "credentials directory (transports.credentials_dir)"
             )
-        certificate = _optional(path.with_name(path.name + "-cert.pub"), ref)
+        certificate = _optional(path.with_name(path.name + BESIDE), ref)
         return Credential(private_key=_read(path, ref), certificate=certificate)
+
+    def certificates(self) -> Iterator[tuple[str, CertificateKind, bytes]]:
+        """Every certificate that there is and that can be read: the credential's name, the kind, the content."""
+        places = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+        for place in places:
+            if place.name.endswith(BESIDE):
+                yield from _readable(place, place.name.removesuffix(BESIDE), "ssh")
+            elif place.name != VALUES:
+                for kind, name in CERTIFICATES.items():
+                    yield from _readable(place / name, place.name, kind)
 
     def secret(self, ref: str) -> str:
         """The text of a value for an environment variable. Raises AuthFailed."""
@@ -73,6 +93,15 @@ def _read(path: Path, ref: str) -> bytes:
 
 def _optional(path: Path, ref: str) -> bytes | None:
     return _read(path, ref) if path.is_file() else None
+
+
+def _readable(path: Path, ref: str, kind: CertificateKind) -> Iterator[tuple[str, CertificateKind, bytes]]:
+    try:
+        content = _optional(path, ref)
+    except AuthFailed:
+        return
+    if content is not None:
+        yield ref, kind, content
 
 
 def _line(path: Path, ref: str) -> str | None:

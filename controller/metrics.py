@@ -102,6 +102,18 @@ class Metrics:
             "When the folder of manifests was last applied.",
             registry=r,
         )
+        self.certificate_expiry = Gauge(
+            "vendetta_certificate_earliest_expiry_timestamp_seconds",
+            "When the first certificate of each kind in the credentials directory expires.",
+            ["kind"],
+            registry=r,
+        )
+        self.certificates_expiring = Gauge(
+            "vendetta_certificates_expiring",
+            "Certificates in the last tenth of their life, or over it.",
+            ["kind"],
+            registry=r,
+        )
         self.config_good = Gauge(
             "vendetta_config_last_reload_successful",
             "0 when the configuration was read again and is wrong: the one of before holds.",

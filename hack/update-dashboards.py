@@ -67,6 +67,11 @@ FLEET = (
             "credentials in an hour": 'sum(increase(vendetta_credential_rebinds_required_total{job=~"$job"}[1h]))',
         },
     ),
+    Panel(
+        "First certificate to expire",
+        "s",
+        {"{{kind}}": 'min by (kind) (vendetta_certificate_earliest_expiry_timestamp_seconds{job=~"$job"}) - time()'},
+    ),
     Panel("Deliveries frozen", "bool_yes_no", {"{{instance}}": one("vendetta_deliveries_frozen")}, "stat"),
 )
 SERVICES = (

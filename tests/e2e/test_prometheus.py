@@ -16,6 +16,7 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from tests.support.certificates import Certificate
 from tests.support.helm import CHART
 from tests.support.keys import KeyPair
 from tests.support.nodes import Farm, find_program, free_port
@@ -48,6 +49,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, client_key: KeyPair) -> Ite
     farm = Farm(tmp_path_factory.mktemp("farm"), client_key)
     auth = {"enabled": True, "jwt_secret": "j" * 64}
     folder = tmp_path_factory.mktemp("server")
+    (folder / "credentials/agent").mkdir(parents=True)
+    certificate = Certificate.make(folder, "agent").path
+    certificate.rename(folder / "credentials/agent/tls.crt")
     running = Server(folder, auth=auth, server={"auth_token": TOKEN}, sources={"manifests": str(folder / "nodes")})
     running.http.headers["Authorization"] = f"Bearer {TOKEN}"
     running.start()

@@ -22,7 +22,15 @@ class Certificate:
     key: ec.EllipticCurvePrivateKey
 
     @classmethod
-    def make(cls, folder: Path, name: str, *, address: str = "127.0.0.1", signed_by: Self | None = None) -> Self:
+    def make(
+        cls,
+        folder: Path,
+        name: str,
+        *,
+        address: str = "127.0.0.1",
+        signed_by: Self | None = None,
+        life: timedelta = timedelta(hours=1),
+    ) -> Self:
         """A new one in `<folder>/<name>.pem`, for that address; by default it signs itself and may sign others."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"vendetta-test-{name}")])
@@ -34,7 +42,7 @@ class Certificate:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
+            .not_valid_after(now + life)
             .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
             .add_extension(x509.BasicConstraints(ca=signed_by is None, path_length=None), critical=True)
         )
