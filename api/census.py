@@ -60,8 +60,9 @@ class Counted:
         if self._store.revision() == self._revision or begun < self._fresh_until:
             return self._census
         self._revision = self._store.revision()
+        cpu = time.thread_time()
         self._census = _take(self._store)
-        took = time.monotonic() - begun
+        took = time.thread_time() - cpu
         self._fresh_until = begun + _PATIENCE * took if took > _LONG else 0.0
         return self._census
 

@@ -15,8 +15,10 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from api.auth.principal import Principal, Role
+from api.context import Context
 from api.errors import KNOWN, APIError, forbidden, render, speaks_kube, translate
 from api.parameters import PARSED, Parameter, parse
+from controller.store.base import Unavailable
 
 __all__ = ["MAX_BODY", "Operation", "Parameter", "Path", "Reply", "principal_of", "routes"]
 
@@ -97,6 +99,7 @@ class Endpoint:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._operations = dict(path.operations)
+        self._names_objects = "{" in path.template
         if "GET" in self._operations:
             self._operations.setdefault("HEAD", self._operations["GET"])
         self._allow = ", ".join(sorted({*self._operations, "OPTIONS"}))
@@ -121,6 +124,8 @@ class Endpoint:
         _check(operation, scope)
         scope[OPERATION] = operation
         scope[PARSED] = parse(operation.parameters, request.url.query) if scope["query_string"] else {}
+        if self._names_objects or method not in _BODILESS:
+            await _catch_up(request)
         response = await operation.handler(request)
         return _without_body(response) if method == "HEAD" else response
 
@@ -149,6 +154,19 @@ def _check(operation: Operation, scope: Scope) -> None:
     principal = principal_of(scope)
     if operation.role is not None and not principal.may(operation.role):
         raise forbidden(f"this needs the role {operation.role.value}")
+
+
+async def _catch_up(request: Request) -> None:
+    """Whoever reads one object, or changes any, sees what was committed through other replicas before (G-4).
+
+    While that cannot be found out, what is known is shown, and nothing is changed: raises Unavailable.
+    """
+    context: Context = request.app.state.context
+    try:
+        await context.store.current()
+    except Unavailable:
+        if request.method not in _BODILESS:
+            raise
 
 
 def _without_body(response: Response) -> Response:

@@ -57,7 +57,7 @@ class Handlers:
     async def get(self, request: Request) -> Response:
         """The object."""
         name = request.path_params["name"]
-        show, obj = self.show(request), await context_of(request).store.read(self.served.kind, name)
+        show, obj = self.show(request), context_of(request).store.get(self.served.kind, name)
         if obj is None:
             raise self.missing(name)
         return json_answer(show.one(obj))

@@ -47,7 +47,8 @@ class CommandIds:
     async def _reserve(self) -> None:
         """Take the block that begins now, or where the newest one reserved by anybody ends."""
         for _ in range(_ATTEMPTS):
-            known = await self._store.read("Counter", _NAME)
+            await self._store.current()
+            known = self._store.get("Counter", _NAME)
             start = max(self._now(), _mark(known), self._last + 1)
             data = {"mark": start + BLOCK}
             record = Record(kind="Counter", metadata=ObjectMeta(name=_NAME), data={**data})

@@ -16,8 +16,8 @@ class Registry(Protocol):
     def get(self, kind: str, name: str) -> Resource | None:
         """The object as this process knows it, or None."""
 
-    async def read(self, kind: str, name: str) -> Resource | None:
-        """The newest committed object."""
+    async def current(self) -> None:
+        """Return once everything is known that was committed before the call."""
 
     def list(self, kind: str, *, selector: Selector | None = None, limit: int = 0, cursor: str | None = None) -> Page:
         """Objects of a kind in order of name."""
@@ -31,7 +31,7 @@ class Rehearsal:
 
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry, self._clock = registry, clock
-        self.get, self.read, self.list = registry.get, registry.read, registry.list
+        self.get, self.current, self.list = registry.get, registry.current, registry.list
 
     async def write(self, *operations: Operation) -> Sequence[Resource | None]:
         """What the write would return. Raises what it would raise."""

@@ -227,8 +227,11 @@ class Store(Protocol):
     def failure(self) -> str | None:
         """Why a write could not be made durable within the last minute, unless one has succeeded since."""
 
-    async def read(self, kind: str, name: str) -> Resource | None:
-        """The newest committed object, whichever replica wrote it; where there is one process, the same as `get`."""
+    async def current(self) -> None:
+        """Return once this process knows everything that was committed before the call, whichever replica wrote it.
+
+        Raises Unavailable when that cannot be found out: what is known may be old then.
+        """
 
     def list(self, kind: str, *, selector: Selector | None = None, limit: int = 0, cursor: str | None = None) -> Page:
         """Objects of a kind in order of name. `limit` 0 is all. Raises Expired for a cursor that is too old.

@@ -99,14 +99,15 @@ def _client(app: ASGIApp) -> httpx.AsyncClient:
 
 
 @asynccontextmanager
-async def running(settings: Settings | None = None) -> AsyncIterator[API]:
-    """An API with these settings."""
+async def running(settings: Settings | None = None, store: Store | None = None) -> AsyncIterator[API]:
+    """An API with these settings, on a store that was started already or on one in memory."""
     clock = SystemClock()
-    store = open_store("memory", None, clock=clock, announce=announce)
-    await store.start()
+    ours = open_store("memory", None, clock=clock, announce=announce) if store is None else None
+    if ours is not None:
+        await ours.start()
     context = Context(
         settings=settings or Settings(),
-        store=store,
+        store=store or cast("Store", ours),
         clock=clock,
         contacts=Contacts(),
         services=ServiceBoard(clock),
@@ -120,4 +121,5 @@ async def running(settings: Settings | None = None) -> AsyncIterator[API]:
     app = build_app(context)
     async with _client(Door(app, ADMIN)) as client:
         yield API(context=context, client=client, app=app)
-    await store.aclose()
+    if ours is not None:
+        await ours.aclose()

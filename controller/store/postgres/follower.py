@@ -18,6 +18,8 @@ POLL = 0.5
 """Seconds: how long another server's write may go unnoticed when no notification comes (G-4)."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_PATIENCE = 2.0
+"""Seconds that somebody waits for a look: longer than a new connection takes."""
 
 log = structlog.get_logger(__name__)
 
@@ -39,22 +41,35 @@ class Follower:
         self._database = database
         self._mirror = mirror
         self._wake = asyncio.Event()
+        self._begun, self._done = 0, 0
+        self._looked = asyncio.Condition()
+
+    async def look(self) -> None:
+        """Return once all is known that was committed before the call: after a look that begins later.
+
+        Raises Unavailable when there is none for seconds.
+        """
+        wanted = self._begun + 1
+        self._wake.set()
+        try:
+            async with asyncio.timeout(_PATIENCE), self._looked:
+                await self._looked.wait_for(lambda: self._done >= wanted)
+        except TimeoutError:
+            raise Unavailable("cannot ask the database what is new: it does not answer") from None
 
     async def run(self) -> None:
         """Follow, connecting anew whenever that fails."""
         pause = _FIRST_PAUSE
         while True:
-            begun = asyncio.get_running_loop().time()
+            looks = self._done
             try:
                 await self._follow()
             except (Unavailable, *FAILURES) as error:
                 reason = str(error) if isinstance(error, Unavailable) else sentence(error)
                 log.warning("Cannot follow the store; will connect again", error=reason)
                 self._mirror.blind(reason)
-            if asyncio.get_running_loop().time() - begun > _LONGEST_PAUSE:
-                pause = _FIRST_PAUSE
+            pause = _FIRST_PAUSE if self._done > looks else min(2 * pause, _LONGEST_PAUSE)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _follow(self) -> None:
         connection = await self._database.connect()
@@ -71,7 +86,12 @@ class Follower:
             connection.terminate()
 
     async def _look(self, connection: asyncpg.Connection) -> None:
+        self._begun += 1
+        this = self._begun
         async with self._database.transaction(connection, "REPEATABLE READ, READ ONLY"):
             head = await read_head(connection)
             await catch_up(connection, head, self._mirror)
         self._mirror.seen(head)
+        self._done = this
+        async with self._looked:
+            self._looked.notify_all()

@@ -61,12 +61,6 @@ def to_change(row: asyncpg.Record) -> Change:
     )
 
 
-async def read_object(connection: asyncpg.Connection, kind: str, name: str) -> Resource | None:
-    """One object."""
-    row = await connection.fetchrow("SELECT schema, body FROM objects WHERE kind = $1 AND name = $2", kind, name)
-    return None if row is None else _decode(kind, repr(name), row["schema"], row["body"])
-
-
 async def read_objects(connection: asyncpg.Connection) -> Sequence[Resource]:
     """All objects."""
     rows = await connection.fetch("SELECT kind, name, schema, body FROM objects")

@@ -1,17 +1,16 @@
-"""Reading what memory does not hold: one object as it is now, output, and old history."""
+"""Reading what memory does not hold: output, and old history."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
 
-from controller.resources.meta import Resource
 from controller.store.base import Change, Chunk, Expired, Stream, Unavailable
 from controller.store.chunks import cut
 from controller.store.history import Interest
 from controller.store.postgres.database import Database
 from controller.store.postgres.errors import FAILURES, passes, sentence
-from controller.store.postgres.mirror import read_object, to_change
+from controller.store.postgres.mirror import to_change
 from controller.store.postgres.rows import read_head
 
 _CONNECTIONS = 4
@@ -25,13 +24,6 @@ class Reader:
         self._database = database
         self._idle: list[asyncpg.Connection] = []
         self._closed = False
-
-    async def object(self, kind: str, name: str) -> Resource | None:
-        """The newest committed object. PostgreSQL has no text with NUL: no such name was ever stored."""
-        if "\0" in kind or "\0" in name:
-            return None
-        async with self._snapshot() as connection:
-            return await read_object(connection, kind, name)
 
     async def output(self, uid: str, stream: Stream | None, offset: int, limit: int) -> Sequence[Chunk]:
         """A command's output from `offset` in one of its views, at most `limit` bytes."""

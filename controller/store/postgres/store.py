@@ -117,9 +117,9 @@ class PostgresStore(Engine):
         self.meter.writes.add(time.perf_counter() - begun)
         return results
 
-    async def read(self, kind: str, name: str) -> Resource | None:
-        """The newest committed object, whichever server wrote it."""
-        return await self._reader.object(kind, name)
+    async def current(self) -> None:
+        """Return once everything is known that any server had committed before the call."""
+        await self._follower.look()
 
     def failure(self) -> str | None:
         """Why writes fail, or what others write cannot be seen, at present."""

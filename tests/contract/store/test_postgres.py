@@ -83,7 +83,8 @@ async def test_one_of_two_servers_wins(servers: list[Store]) -> None:
     assert [type(answer) for answer in answers if isinstance(answer, Exception)] == [Conflict, Conflict]
     with pytest.raises(AlreadyExists):
         await create(servers[1], node("n"))
-    assert all([(await store.read("Node", "n")) == servers[1].get("Node", "n") for store in servers])
+    await asyncio.gather(*(store.current() for store in servers))
+    assert all(store.get("Node", "n") == servers[1].get("Node", "n") for store in servers)
 
 
 async def test_output_of_one_server_is_followed_on_another(servers: list[Store]) -> None:
@@ -222,7 +223,7 @@ async def test_through_a_pooler_nothing_is_left_on_a_connection(backend: Postgre
 
 async def test_no_text_of_postgresql_has_a_nul(servers: list[Store]) -> None:
     """What cannot be stored is not there."""
-    assert await servers[0].read("Node", "a\0b") is None
+    assert servers[0].get("Node", "a\0b") is None
 
 
 @pytest.mark.parametrize(
