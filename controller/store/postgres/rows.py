@@ -28,9 +28,10 @@ class Head:
     appended: int
     bytes: int
     epoch: int
+    generation: int
 
 
-_READ_HEAD = "SELECT uid, revision, compacted, appended, bytes, epoch FROM head"
+_READ_HEAD = "SELECT uid, revision, compacted, appended, bytes, epoch, generation FROM head"
 
 
 async def read_head(connection: asyncpg.Connection, *, lock: bool = False) -> Head:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 
+from controller.bulletin import Bulletin
+from controller.membership import Membership
 from controller.resources.meta import Resource
 from controller.store.base import Announce, Append, Change, Chunk, Operation, Stream, Unavailable
 from controller.store.cursor import DurableArchive
@@ -13,10 +15,13 @@ from controller.store.engine import FAILURE_COUNTS, Engine, inert, silent
 from controller.store.history import Entry, HistoryLimits
 from controller.store.postgres.database import Database
 from controller.store.postgres.errors import FAILURES, sentence
+from controller.store.postgres.fence import Fence
 from controller.store.postgres.follower import Follower
 from controller.store.postgres.lease import Lease
+from controller.store.postgres.members import Members, period
 from controller.store.postgres.migrate import known, migrate
 from controller.store.postgres.mirror import read_objects, read_sizes
+from controller.store.postgres.posts import Posts
 from controller.store.postgres.reader import Reader
 from controller.store.postgres.rows import Head, read_head
 from controller.store.postgres.upkeep import Upkeep
@@ -47,9 +52,12 @@ class PostgresStore(Engine):
         self._reader = Reader(self._database)
         self._archive = self._old = DurableArchive(self._reader, self._history)
         self._lease = Lease(self._database, lease)
-        upkeep = Upkeep(self._database, self._lease, limits, clock.now, self._compacted)
-        self._writer = Writer(self._database, self._lease, self, upkeep, failpoint=failpoint)
+        self._fence = Fence(self._lease)
+        self._length = lease
+        upkeep = Upkeep(self._database, self._fence, limits, clock.now, self._compacted)
+        self._writer = Writer(self._database, self._fence, self, upkeep, failpoint=failpoint)
         self._follower = Follower(self._database, self)
+        self._posts = Posts(self._database, self._fence, period(lease))
         self._tasks: list[asyncio.Task[None]] = []
         self._keeper: asyncio.Task[None] | None = None
         self._failed: tuple[str, datetime] | None = None
@@ -65,6 +73,14 @@ class PostgresStore(Engine):
         """Wait until another server may be the active one. Returns why."""
         return await self._lease.lost()
 
+    def membership(self, *, takes_shares: bool, address: str) -> Membership:
+        """This server's place among those on the database. From here on it writes nothing without one."""
+        return Members(self._database, self._fence, lease=self._length, takes_shares=takes_shares, address=address)
+
+    def bulletin(self) -> Bulletin:
+        """What those servers tell each other."""
+        return self._posts
+
     async def start(self) -> None:
         """Connect, migrate and load. Raises Unavailable with a sentence that says what to do."""
         try:
@@ -79,6 +95,8 @@ class PostgresStore(Engine):
             asyncio.create_task(self._writer.run(), name="store-writer"),
             asyncio.create_task(self._follower.run(), name="store-follower"),
         ]
+        if self._fence.is_up:
+            self._tasks.append(asyncio.create_task(self._posts.run(), name="store-bulletin"))
 
     async def aclose(self) -> None:
         """Refuse writes, finish those under way (with a limit), end every watch, and disconnect."""
@@ -125,7 +143,7 @@ class PostgresStore(Engine):
         """Why writes fail, or what others write cannot be seen, at present."""
         if self._failed is not None and self._clock.now() - self._failed[1] <= FAILURE_COUNTS:
             return self._failed[0]
-        return self._blind
+        return self._blind or self._fence.refusal()
 
     async def read_output(
         self, command_uid: str, *, stream: Stream | None = None, offset: int = 0, limit: int = 1 << 20

@@ -9,7 +9,7 @@ import asyncpg
 
 from controller.store.history import HistoryLimits
 from controller.store.postgres.database import Database
-from controller.store.postgres.lease import Lease
+from controller.store.postgres.fence import Fence
 from controller.store.postgres.rows import HISTORY_SPAN, LOG_SPAN, Head
 
 _BITE = 5000
@@ -24,13 +24,13 @@ class Upkeep:
     def __init__(
         self,
         database: Database,
-        lease: Lease,
+        fence: Fence,
         limits: HistoryLimits,
         now: Callable[[], datetime],
         compacted: Callable[[int], None],
     ) -> None:
         self._database = database
-        self._lease = lease
+        self._fence = fence
         self._limits = limits
         self._now = now
         self._compacted = compacted
@@ -53,7 +53,7 @@ class Upkeep:
     async def _compact(self, connection: asyncpg.Connection) -> bool:
         """Forget a bite of history that is too much or too old. Returns whether there may be more."""
         async with self._database.transaction(connection):
-            head = await self._lease.head(connection)
+            head = await self._fence.head(connection)
             upto = await self._end_of_bite(connection, head)
             if upto > head.compacted:
                 await connection.execute("UPDATE head SET compacted = $1", upto)
@@ -74,7 +74,7 @@ class Upkeep:
         return min(head.revision, head.compacted + _BITE) if kept is None else int(kept) - 1
 
     async def _drop_partitions(self, connection: asyncpg.Connection) -> None:
-        head = await self._lease.head(connection)
+        head = await self._fence.head(connection)
         newest = await connection.fetchval("SELECT max(id) FROM logs") or 0
         for first in await _partitions(connection, "history"):
             if first + HISTORY_SPAN <= head.compacted + 1:

@@ -21,7 +21,7 @@ from controller.resources.meta import Resource
 from controller.store.base import Operation, StoreError, Unavailable
 from controller.store.postgres.database import Database, commit, rollback
 from controller.store.postgres.errors import FAILURES, is_of_one_write, passes, sentence
-from controller.store.postgres.lease import Lease
+from controller.store.postgres.fence import Fence, NoPlace
 from controller.store.postgres.mirror import Mirror, catch_up
 from controller.store.postgres.rows import Head, read_head, store
 from controller.store.postgres.upkeep import Upkeep
@@ -90,14 +90,14 @@ class Writer:
     def __init__(
         self,
         database: Database,
-        lease: Lease,
+        fence: Fence,
         ledger: Ledger,
         upkeep: Upkeep,
         *,
         failpoint: Callable[[str], None],
     ) -> None:
         self._database = database
-        self._lease = lease
+        self._fence = fence
         self._ledger = ledger
         self._upkeep = upkeep
         self._failpoint = failpoint
@@ -145,6 +145,9 @@ class Writer:
         """Commit a batch or tell everybody why not."""
         try:
             await self._persist(batch)
+        except NoPlace as error:
+            for pending in batch:
+                pending.fail(str(error))
         except (StoreError, *FAILURES) as error:
             if is_of_one_write(error) and len(batch) > 1:
                 for pending in batch:
@@ -206,7 +209,7 @@ class Writer:
     ) -> tuple[Head, Sequence[Staged]]:
         """Everything but the commit."""
         await self._database.begin(connection)
-        head = await self._lease.head(connection)
+        head = await self._fence.head(connection)
         await catch_up(connection, head, self._ledger)
         done = self._stage(batch)
         if not done:
@@ -279,6 +282,8 @@ class Writer:
 
     async def _keep_up(self) -> None:
         """One round of cleaning up. It can wait: no failure of it is anybody's."""
+        if self._fence.refusal():
+            return
         try:
             await self._upkeep.run(await self._connected())
         except (Unavailable, *FAILURES) as error:
