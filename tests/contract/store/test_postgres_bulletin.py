@@ -55,7 +55,7 @@ async def store(clock: SetClock) -> AsyncIterator[tuple[str, Store]]:
 
 
 @pytest.fixture
-async def admin(store: tuple[str, Store]) -> AsyncIterator[Callable[..., Awaitable[object]]]:
+def admin(store: tuple[str, Store]) -> Callable[..., Awaitable[object]]:
     """Execute a statement on a connection of its own."""
     database = Database.of(store[0])
 
