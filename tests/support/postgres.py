@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from functools import cache
+from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
 
 
@@ -26,6 +27,21 @@ def server_url() -> str:
 
     atexit.register(end)
     return str(server.get_uri())
+
+
+def target() -> int | str:
+    """Where that server listens on this machine: a port, or a socket's path."""
+    url = urlsplit(server_url())
+    folder = parse_qs(url.query).get("host")
+    return f"{folder[0]}/.s.PGSQL.{url.port or 5432}" if folder else url.port or 5432
+
+
+def by_way_of(dsn: str, port: int) -> str:
+    """The same schema by way of a proxy on this port of loopback."""
+    url = urlsplit(dsn)
+    login = url.netloc.rpartition("@")[0].rstrip(":")
+    query = urlencode({"schema": parse_qs(url.query)["schema"][0], "sslmode": "disable"})
+    return url._replace(netloc=f"{login}@127.0.0.1:{port}", query=query).geturl()
 
 
 def fresh_dsn() -> str:

@@ -1,11 +1,11 @@
-"""A TCP proxy between a client and a node that can be told to misbehave."""
+"""A TCP proxy between a client and a node, or a database, that can be told to misbehave."""
 
 import asyncio
 from contextlib import suppress
 
 
 class Proxy:
-    """Listens on a loopback port and passes everything on to `port`, until it is told otherwise.
+    """Listens on a loopback port and passes everything on to another, or to a socket's path, until told otherwise.
 
     stall()       nothing passes any more in either direction, but the connections stay: a black hole
     resume()      what was held back passes, and all the rest
@@ -14,12 +14,12 @@ class Proxy:
     delay         seconds that each piece waits before it is passed on
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, target: int | str) -> None:
         self.address = "127.0.0.1"
         self.port = 0
         self.delay = 0.0
         self.accepted = 0
-        self._target = port
+        self._target = target
         self._open = asyncio.Event()
         self._open.set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -37,7 +37,7 @@ class Proxy:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         try:
-            node_reader, node_writer = await asyncio.open_connection(self.address, self._target)
+            node_reader, node_writer = await self._connect()
         except OSError:
             writer.transport.abort()
             return
@@ -47,6 +47,11 @@ class Proxy:
             task = asyncio.create_task(self._pump(source, sink), name="proxy pump")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._target, str):
+            return await asyncio.open_unix_connection(self._target)
+        return await asyncio.open_connection(self.address, self._target)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
@@ -11,7 +10,7 @@ from controller.store.base import AlreadyExists, Conflict, Store, Unavailable, U
 from controller.store.postgres.database import Database
 from controller.store.postgres.errors import sentence
 from tests.contract.store.objects import PostgresBackend, SetClock, append, command, create, labelled, node
-from tests.support.postgres import fresh_dsn, server_url
+from tests.support.postgres import by_way_of, fresh_dsn, target
 
 
 @pytest.fixture
@@ -131,12 +130,11 @@ class Deaf:
         return await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        url = urlsplit(server_url())
-        folder = parse_qs(url.query).get("host")
-        there = (
-            await asyncio.open_unix_connection(f"{folder[0]}/.s.PGSQL.5432")
-            if folder
-            else await asyncio.open_connection(url.hostname, url.port or 5432)
+        place = target()
+        there = await (
+            asyncio.open_unix_connection(place)
+            if isinstance(place, str)
+            else asyncio.open_connection("127.0.0.1", place)
         )
         back = asyncio.create_task(_pump(there[0], writer))
         while data := await reader.read(65536):
@@ -163,11 +161,7 @@ async def test_a_commit_without_an_answer(backend: PostgresBackend, *, deliver: 
     """The write is not reported as failed, and has happened once, whether the COMMIT had arrived or not."""
     way = Deaf(deliver=deliver)
     async with await way.serve() as server:
-        port = server.sockets[0].getsockname()[1]
-        url = urlsplit(backend.dsn)
-        schema = parse_qs(url.query)["schema"][0]
-        login = url.netloc.rpartition("@")[0].rstrip(":")
-        dsn = f"postgresql://{login}@127.0.0.1:{port}{url.path}?schema={schema}&sslmode=disable"
+        dsn = by_way_of(backend.dsn, server.sockets[0].getsockname()[1])
         store = PostgresBackend(backend.clock, dsn).open()
         await store.start()
         await create(store, node("before"))
