@@ -35,14 +35,17 @@ from api.stream import Broadcaster
 from api.tracing import ExtraMissing, open_tracing
 from api.traffic import Traffic
 from controller.announce import announce
+from controller.bulletin import Unread
 from controller.config import Loaded
 from controller.contacts import Contacts
-from controller.controllers import Controllers, Parts
+from controller.controllers import Controllers
 from controller.duration import SECOND
 from controller.followers import Followers
 from controller.installed import Installed
+from controller.membership import Alone
 from controller.metrics import Metrics
 from controller.nodelog import NodeLog
+from controller.parts import Parts
 from controller.runtime import failpoint
 from controller.runtime.clock import SystemClock
 from controller.services.board import ServiceBoard
@@ -127,19 +130,22 @@ async def _build(
     settings: Settings, source: Path | None, listener: socket.socket, metrics: Metrics, stack: AsyncExitStack
 ) -> Context | None:
     """The parts, in the order of their start; None where the server is to stop before it is the active one."""
-    clock, contacts, traffic = SystemClock(), Contacts(), Traffic()
+    clock, traffic, stopping = SystemClock(), Traffic(), Stopping()
     node_log, source_log = NodeLog(clock), SourceLog()
-    followers, stopping, services = Followers(), Stopping(), ServiceBoard(clock)
     fail_here = failpoint.from_environment(os.environ)
     store = await _open(settings, source, listener, clock, fail_here)
     if store is None:
         return None
     stack.push_async_callback(store.aclose)
+    bulletin = Unread()
+    contacts, followers, services = Contacts(bulletin), Followers(bulletin), ServiceBoard(clock, bulletin)
     installed = Installed(settings.transports)
     stack.push_async_callback(installed.aclose)
     controllers = Controllers(
         Parts(
             store=store,
+            membership=Alone(takes_shares=True),
+            bulletin=bulletin,
             settings=settings,
             clock=clock,
             contacts=contacts,

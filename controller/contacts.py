@@ -1,26 +1,31 @@
 """When each node was last heard of: the live value of `last_seen`.
 
-Kept in memory so that a fleet's heartbeats cost no writes; the node reconciler copies it into the status with
-other changes, or once in a while.
+Kept in memory so that a fleet's heartbeats cost no writes, and told to the other servers; the node reconciler copies
+it into the status with other changes, or once in a while.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
+
+from controller.bulletin import Bulletin, Unread, Value
+
+TOPIC: Final = "contacts"
 
 
 class Contacts:
     """Last contact by node uid. Only real contact counts: a probe answered, a heartbeat, a registration."""
 
-    def __init__(self) -> None:
+    def __init__(self, bulletin: Bulletin = Unread()) -> None:  # noqa: B008 - it has no state
+        self._bulletin = bulletin
         self._last: dict[str, datetime] = {}
         self.version = 0
         """Counts the contacts: what was derived from them holds while it stands."""
+        bulletin.listen(TOPIC, self._heard)
 
     def touch(self, uid: str, at: datetime) -> None:
         """Record a contact; it never moves backwards."""
-        known = self._last.get(uid)
-        if known is None or at > known:
-            self._last[uid] = at
-            self.version += 1
+        if self._note(uid, at):
+            self._bulletin.post(TOPIC, uid, {"at": at.timestamp()})
 
     def last(self, uid: str, stored: datetime | None = None) -> datetime | None:
         """The newest contact known, given what the status says."""
@@ -31,4 +36,22 @@ class Contacts:
 
     def forget(self, uid: str) -> None:
         """Drop a node that is gone."""
-        self._last.pop(uid, None)
+        if self._last.pop(uid, None) is not None:
+            self._bulletin.post(TOPIC, uid, None)
+
+    def _note(self, uid: str, at: datetime) -> bool:
+        known = self._last.get(uid)
+        if known is not None and at <= known:
+            return False
+        self._last[uid] = at
+        self.version += 1
+        return True
+
+    def _heard(self, uid: str, member: str, value: Value | None) -> None:
+        """Another server was in contact. Who is gone takes nothing back: the contact was there."""
+        del member
+        match value:
+            case {"at": int(at) | float(at)}:
+                self._note(uid, datetime.fromtimestamp(at, UTC))
+            case _:
+                pass

@@ -1,89 +1,48 @@
 """The table of contents: which reconciler watches what, which loops run, in which order they start and stop."""
 
 import asyncio
-import random
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from contextlib import suppress
 from functools import cache, partial
 
 import structlog
 
-from controller.admission import Admission
-from controller.certificates import PAUSE as CERTIFICATES_PAUSE
-from controller.certificates import Certificates
-from controller.contacts import Contacts
-from controller.credentials import Credentials
+from controller.chores import Chores
 from controller.dispatch import Dispatcher
 from controller.duration import SECOND
-from controller.endpoints import Endpoints, KnownHosts
-from controller.followers import Followers
+from controller.endpoints import Endpoints
 from controller.freeze import Freeze
-from controller.janitor import PAUSE as JANITOR_PAUSE
+from controller.handover import Handover, Names, Work
 from controller.janitor import Janitor
 from controller.lanes import Lanes
-from controller.metrics import Metrics
-from controller.nodelog import NodeLog
+from controller.membership import LOST
 from controller.observations import Observations
+from controller.parts import Parts
+from controller.pins import Pins
 from controller.prober import Prober
 from controller.reconcilers.command import CommandReconciler
-from controller.reconcilers.garbage import PAUSE as GARBAGE_PAUSE
-from controller.reconcilers.garbage import Garbage
 from controller.reconcilers.node import NodeReconciler
-from controller.reconcilers.retention import PAUSE as RETENTION_PAUSE
-from controller.reconcilers.retention import Retention
 from controller.resources.command import Command
 from controller.resources.meta import Resource
 from controller.resources.node import Node
 from controller.resources.record import Record
-from controller.runtime.clock import Clock
-from controller.runtime.failpoint import Failpoint
 from controller.runtime.informer import Informer
 from controller.runtime.loops import Supervisor
 from controller.runtime.queue import WorkQueue
 from controller.runtime.reconcile import Reconciler
 from controller.runtime.worker import WorkerPool
-from controller.services.board import ServiceBoard
-from controller.services.checker import Checker
-from controller.services.discoverer import Discoverer
-from controller.services.fromnode import FromNode
-from controller.services.performer import Performer
-from controller.settings import Settings
-from controller.sources.directory import Directory
-from controller.sources.manifests import ManifestSource
-from controller.sources.told import SourceLog
-from controller.store.base import Store
-from transports.base import RunStatus, Transport
-from transports.checks import Checks
-from transports.websocket.hub import Hub
+from controller.services.loops import ServiceLoops
+from controller.shares import Shares
+from transports.base import RunStatus
+from transports.websocket.hub import Dialled
 
 log = structlog.get_logger(__name__)
 
 DRAIN_LIMIT = 2.0
+FIRST_VIEW = 1.0
+"""Seconds for which a start waits for this server's share."""
 AT_ONCE = 500
 """Nodes whose services are forgotten in one go."""
-MANIFESTS_LIMIT = 600.0
-"""Seconds that a folder of manifests may take to be applied: a first one may hold a whole fleet."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What the controllers are given: everything that touches the world outside."""
-
-    store: Store
-    settings: Settings
-    clock: Clock
-    contacts: Contacts
-    services: ServiceBoard
-    node_log: NodeLog
-    source_log: SourceLog
-    followers: Followers
-    metrics: Metrics
-    transports: Callable[[str], Transport]
-    hub: Hub
-    known_hosts: KnownHosts
-    local_ports: frozenset[int]
-    failpoint: Failpoint
-    rng: random.Random
 
 
 class Controllers:
@@ -102,9 +61,11 @@ class Controllers:
         )
         self._was_frozen = False
         self._observations = Observations()
-        self._pins: dict[str, str] = {}
+        self._key_pins: dict[str, str] = {}
         self._rebinding: set[str] = set()
         self._lanes = Lanes(settings.controller.node_concurrency)
+        self._pins = Pins(parts.bulletin, clock)
+        self.shares = Shares(parts.membership, self._pins)
         endpoints = Endpoints(store, settings.transports, parts.known_hosts, local_ports=parts.local_ports)
         self._dispatcher = Dispatcher(
             store=store,
@@ -115,66 +76,79 @@ class Controllers:
             max_retries=settings.registry.max_retries,
             connect_concurrency=settings.transports.connect_concurrency,
             dialled_in=lambda node: parts.hub.dialled(node) is not None,
+            mine=self.shares.mine,
         )
         parts.followers.on_first = self._followed
         parts.hub.on_change = self._agent_changed
+        parts.hub.is_taken = self._is_taken
         parts.metrics.agents.set_function(lambda: len(parts.hub))
         self._dispatcher.on_link = self._link_changed
         self._dispatcher.on_end = self._run_ended
         self._dispatcher.on_mismatch = lambda uid, error: self._observations.of(uid).mismatch(error)
         self._dispatcher.on_rebind = lambda uid, error: self._observations.of(uid).rebinding(error)
-        self._certificates = Certificates(
-            Credentials(settings.transports.credentials_dir), clock=clock, metrics=parts.metrics
-        )
         self._janitor = Janitor(store, self._dispatcher)
-        self._retention = Retention(store, clock, settings.retention)
-        admission = Admission(
-            store=store, clock=clock, contacts=parts.contacts, node_timeout=settings.registry.node_timeout
-        )
-        self._garbage = Garbage(admission)
-        self._manifests = self._manifest_source(admission)
         self._supervisor = Supervisor(clock, self._progress)
         self._node_reconciler = self._make_node_reconciler(node_timeout)
         self._nodes = self._pool("Node", self._node_reconciler)
         self._commands = self._pool("Command", self._command_reconciler(node_timeout))
         self._prober = self._make_prober()
-        at_once = settings.services.check_concurrency
-        from_node = FromNode(self._dispatcher)
-        self._performer = Performer(Checks(endpoints.policy, concurrency=at_once), from_node)
-        self._checker = self._make_checker(at_once)
-        self._discoverer = self._make_discoverer(from_node)
+        self._services = ServiceLoops(
+            parts, self._dispatcher, endpoints.policy, mine=self.shares.mine, wake=self.wake_node
+        )
         self._informer = Informer(store, ("Node", "Command", "HostKeyPin"), (self._heard,))
+        self._handover = Handover(
+            store=store,
+            shares=self.shares,
+            pins=self._pins,
+            work=Work(release=self._release, take=self._take, hang_up=parts.hub.overtaken),
+            clock=clock,
+            metrics=parts.metrics,
+        )
+        self._place = Supervisor(clock)
+        self._chores = Chores(parts, shares=self.shares, handover=self._handover, janitor=self._janitor)
+        parts.services.is_own = self._handover.holds
 
     # -- life ------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start the loops: first what acts, then what feeds it."""
-        await self._forget_services()
+        """Start the loops: what knows, what shares, what acts.
+
+        A server that has its store for itself has its place at once; where others have to make room first, it goes on
+        without waiting for them.
+        """
+        await self._informer.begin()
         start = self._supervisor.start
+        start("informer", self._informer.round)
+        start("handover", self._handover.round)
+        self._place.start("membership", self._share, limit=math.inf)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_VIEW):
+                await self._handover.settled.wait()
+        await self._forget_services()
         start("nodes", self._nodes.round)
         start("commands", self._commands.round)
-        start("informer", self._informer.round)
         start("prober", self._prober.round)
-        start("checker", self._checker.round)
-        start("discoverer", self._discoverer.round)
+        self._services.start(self._supervisor)
         start("resync", self._resync, limit=self._interval + 60)
-        start("retention", self._retain)
-        start("janitor", self._clean)
-        start("garbage", self._collect)
-        start("certificates", self._watch_certificates)
-        if self._manifests is not None:
-            start("manifests", partial(self._look, self._manifests), limit=MANIFESTS_LIMIT)
+        self._chores.start(self._supervisor)
         for name, seconds in self._supervisor.limits().items():
             self._parts.metrics.loop_limit.labels(name).set(seconds)
             self._progress(name)
 
     async def aclose(self) -> None:
-        """Stop intake, let the workers finish within a limit, then close the connections. Runs go on."""
+        """Stop intake, let workers finish within a limit, close connections, give up the place. Runs go on."""
         await self._supervisor.aclose()
-        await asyncio.gather(self._prober.aclose(), self._checker.aclose(), self._discoverer.aclose())
-        await self._performer.aclose()
+        await asyncio.gather(self._prober.aclose(), self._services.aclose())
         await asyncio.gather(self._nodes.drain(DRAIN_LIMIT), self._commands.drain(DRAIN_LIMIT))
         await self._dispatcher.aclose()
+        await self._place.aclose()
+
+    async def _share(self) -> None:
+        """Have a place among the servers on the store. Should that end, nothing is this server's any more."""
+        try:
+            await self._parts.membership.run(self._handover.on_view)
+        finally:
+            await self._handover.on_view(LOST)
 
     async def _forget_services(self) -> None:
         """How services were when an earlier server looked is not known any more, before anybody asks this one."""
@@ -216,6 +190,7 @@ class Controllers:
             contacts=self._parts.contacts,
             observations=self._observations,
             services=self._parts.services,
+            shares=self.shares,
             clock=self._parts.clock,
             node_timeout=node_timeout,
         )
@@ -227,6 +202,7 @@ class Controllers:
             lanes=self._lanes,
             freeze=self.freeze,
             followers=self._parts.followers,
+            shares=self.shares,
             clock=self._parts.clock,
             metrics=self._parts.metrics,
             node_timeout=node_timeout,
@@ -246,53 +222,51 @@ class Controllers:
             rng=self._parts.rng,
             metrics=self._parts.metrics,
             wake=self.wake_node,
+            mine=self.shares.mine,
         )
 
-    def _make_checker(self, at_once: int) -> Checker:
-        return Checker(
-            store=self._parts.store,
-            board=self._parts.services,
-            perform=self._performer.perform,
-            concurrency=at_once,
-            clock=self._parts.clock,
-            rng=self._parts.rng,
-            metrics=self._parts.metrics,
-            wake=self.wake_node,
-        )
+    # -- what is handed over ---------------------------------------------------------------------------------------
 
-    def _make_discoverer(self, from_node: FromNode) -> Discoverer:
-        settings = self._parts.settings.services
-        return Discoverer(
-            store=self._parts.store,
-            board=self._parts.services,
-            from_node=from_node,
-            by_default=settings.discovery,
-            interval=settings.discovery_interval / SECOND,
-            units=settings.discovery_units,
-            clock=self._parts.clock,
-            rng=self._parts.rng,
-            metrics=self._parts.metrics,
-            wake=self.wake_node,
+    async def _release(self, kept: Names, limit: float) -> None:
+        """End what is done for all other nodes. No new step begins there: each asks whose the node is."""
+        await asyncio.gather(
+            self._prober.keep(kept),
+            self._services.keep(kept),
+            self._nodes.release(lambda name: not self.shares.mine(name), limit),
+            self._commands.release(self._is_others, limit),
         )
+        self._dispatcher.keep(kept)
+        self._observations.keep(kept)
+        self._janitor.keep(kept.values())
 
-    def _manifest_source(self, admission: Admission) -> ManifestSource | None:
-        folder = self._parts.settings.sources.manifests
-        if folder is None:
-            return None
-        return ManifestSource(
-            Directory(folder),
-            store=self._parts.store,
-            admission=admission,
-            clock=self._parts.clock,
-            metrics=self._parts.metrics,
-            told=self._parts.source_log,
-            interval=self._interval,
-        )
+    def _is_others(self, name: str) -> bool:
+        command = self._parts.store.get("Command", name)
+        return not isinstance(command, Command) or not self.shares.mine(command.spec.node)
+
+    def _take(self, taken: Names) -> None:
+        """Begin to work on these nodes, as after a start."""
+        for uid, name in taken.items():
+            node = self._parts.store.get("Node", name)
+            if isinstance(node, Node) and node.uid == uid:
+                self._nodes.queue.add(name)
+                self._services.take(node)
+        if not taken:
+            return
+        names = set(taken.values())
+        for command in self._parts.store.list("Command").items:
+            if isinstance(command, Command) and command.spec.node in names:
+                self._take_command(command)
+
+    def _take_command(self, command: Command) -> None:
+        if command.ended:
+            self._janitor.note(command)
+        if not command.ended or command.status.phase == "unknown":
+            self._commands.queue.add(command.name)
 
     # -- what wakes whom -------------------------------------------------------------------------------------------
 
     def _heard(self, obj: Resource, there: bool) -> None:  # noqa: FBT001 - the informer's listener
-        self._garbage.heard(obj, there=there)
+        self._chores.garbage.heard(obj, there=there)
         match obj:
             case Node():
                 self._heard_node(obj, there=there)
@@ -308,7 +282,7 @@ class Controllers:
         if there:
             self._parts.node_log.heard(node)
             self._heard_binding(node)
-            self._checker.heard(node)
+            self._services.heard(node)
         else:
             self._forget(node)
         if not there or node.status.observed_generation != node.metadata.generation:
@@ -316,9 +290,9 @@ class Controllers:
 
     def _heard_pin(self, pin: Record) -> None:
         """A key was pinned or accepted: what was refused may be let in now. A resync is no news."""
-        if self._pins.get(pin.name) == pin.metadata.resource_version:
+        if self._key_pins.get(pin.name) == pin.metadata.resource_version:
             return
-        self._pins[pin.name] = pin.metadata.resource_version
+        self._key_pins[pin.name] = pin.metadata.resource_version
         self._retry_refused()
 
     def _heard_binding(self, node: Node) -> None:
@@ -341,7 +315,8 @@ class Controllers:
         if not there:
             self._janitor.forget(command)
         elif command.ended:
-            self._janitor.note(command)
+            if self.shares.mine(command.spec.node):
+                self._janitor.note(command)
         elif news:
             self._commands.queue.add(command.name)
 
@@ -351,9 +326,17 @@ class Controllers:
 
     def _agent_changed(self, node: str, uid: str) -> None:
         """The node's agent has dialled in, or is gone."""
+        dialled = self._parts.hub.dialled(node)
+        if dialled is None:
+            self._pins.went(node)
+        else:
+            self._pins.came(node, dialled.machine)
         self._dispatcher.retry(uid)
         self._prober.soon(uid)
         self._wake_commands(node)
+
+    def _is_taken(self, new: Dialled) -> bool:
+        return self._pins.is_taken(new.node, new.machine)
 
     def _followed(self, name: str) -> None:
         command = self._parts.store.get("Command", name)
@@ -373,9 +356,8 @@ class Controllers:
         self._rebinding.discard(node.uid)
         self._parts.contacts.forget(node.uid)
         self._observations.forget(node.uid)
-        self._checker.forget(node.uid)
-        self._performer.forget(node.uid)
-        self._parts.services.forget(node.uid)
+        self._services.forget(node.uid)
+        self._pins.forget(node.name)
         self._parts.node_log.forget(node.uid)
         self._dispatcher.forget(node.uid)
         self._parts.hub.forget(node.name, node.uid)
@@ -387,26 +369,6 @@ class Controllers:
         self._informer.resync()
         for node in self._parts.store.list("Node").items:
             self._wake_commands(node.name)
-
-    async def _retain(self) -> None:
-        await asyncio.sleep(RETENTION_PAUSE)
-        await self._retention.sweep()
-
-    async def _collect(self) -> None:
-        await asyncio.sleep(GARBAGE_PAUSE)
-        await self._garbage.sweep()
-
-    async def _clean(self) -> None:
-        await asyncio.sleep(JANITOR_PAUSE)
-        await self._janitor.sweep()
-
-    async def _watch_certificates(self) -> None:
-        await self._certificates.look()
-        await asyncio.sleep(CERTIFICATES_PAUSE)
-
-    async def _look(self, source: ManifestSource) -> None:
-        await asyncio.sleep(self._parts.settings.sources.poll_interval / SECOND)
-        await source.look()
 
     def _progress(self, loop: str) -> None:
         self._parts.metrics.loop_success.labels(loop).set(self._parts.clock.now().timestamp())

@@ -9,7 +9,7 @@ when that changes, `on_link` says so and the waiting keys are reconciled again.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -24,6 +24,7 @@ from controller.resources.command import Delivery
 from controller.resources.node import Node, TransportSpec, names_transport, transports_of
 from controller.runtime.backoff import pause
 from controller.runtime.clock import Clock
+from controller.shares import Mine
 from controller.store.base import Store
 from transports.base import Endpoint, HostKeyPolicy, RunStatus, Session, Transport
 from transports.errors import (
@@ -100,6 +101,7 @@ class Dispatcher:
         max_retries: int,
         connect_concurrency: int,
         dialled_in: Callable[[str], bool],
+        mine: Mine,
     ) -> None:
         self._store = store
         self._endpoints = endpoints
@@ -108,6 +110,7 @@ class Dispatcher:
         self._metrics = metrics
         self._max_retries = max_retries
         self._dialled_in = dialled_in
+        self._mine = mine
         self._slots = asyncio.Semaphore(connect_concurrency)
         self._slots_again = asyncio.Semaphore(connect_concurrency)
         self._links: dict[str, Link] = {}
@@ -130,6 +133,8 @@ class Dispatcher:
         current = self._store.get("Node", node.name)
         if current is None or current.uid != node.uid:
             raise Unreachable(f"node {node.name} is gone")
+        if not self._mine(node.name):
+            raise Unreachable(f"another server works on node {node.name}")
         link = self._link(node)
         if link.session is not None and not link.session.closed:
             return link.session
@@ -198,6 +203,11 @@ class Dispatcher:
         link = self._links.pop(node_uid, None)
         if link is not None:
             self._retire(link)
+
+    def keep(self, uids: Collection[str]) -> None:
+        """Close the ways to all other nodes, in the background. Runs there go on."""
+        for uid in self._links.keys() - set(uids):
+            self.forget(uid)
 
     async def aclose(self) -> None:
         """Close all links. Runs on the nodes go on."""

@@ -7,6 +7,7 @@ creation of files slow for a while after many were removed.
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Collection
 
 import structlog
 
@@ -52,6 +53,11 @@ class Janitor:
         """The command itself is removed."""
         self._cleaned.discard(run_id(command))
 
+    def keep(self, names: Collection[str]) -> None:
+        """Leave all other nodes to others."""
+        for name in self._due.keys() - set(names):
+            self._noted -= len(self._due.pop(name))
+
     async def sweep(self) -> None:
         """Clean each node that is connected. A node that hangs holds up no other."""
         nodes = []
@@ -77,6 +83,8 @@ class Janitor:
                 await self._dispatcher.session(node).gc(batch)
         except (TransportError, TimeoutError) as error:
             log.debug("cleaning later", node=node.name, reason=type(error).__name__)
+            return False
+        if self._due.get(node.name) is not runs:
             return False
         self._cleaned.update(run for run in batch if self._store.get("Command", runs[run]) is not None)
         for run in batch:

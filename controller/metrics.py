@@ -83,6 +83,16 @@ class Metrics:
             "vendetta_reconcile_duration_seconds", "Time of one reconcile.", ["kind"], buckets=_FAST, registry=r
         )
         self.queue_depth = Gauge("vendetta_workqueue_depth", "Keys that wait to be reconciled.", ["kind"], registry=r)
+        self.replica_members = Gauge(
+            "vendetta_replica_live_members", "Servers that share the nodes, as this one sees it.", registry=r
+        )
+        self.replica_nodes = Gauge("vendetta_replica_nodes", "Nodes that this server works on.", registry=r)
+        self.handover_duration = Histogram(
+            "vendetta_replica_handover_seconds",
+            "From the news that servers came or went until this one had taken its share.",
+            buckets=_FAST,
+            registry=r,
+        )
         self.frozen = Gauge(
             "vendetta_deliveries_frozen", "1 while deliveries are frozen: too many nodes left at once.", registry=r
         )

@@ -1,5 +1,6 @@
 """What probing found out about each node, between the prober and the node reconciler. Nothing here is stored."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from transports.base import Probe
@@ -55,6 +56,10 @@ class Observations:
     def of(self, uid: str) -> Observation:
         """The node's observation, empty at first."""
         return self._by_uid.setdefault(uid, Observation())
+
+    def keep(self, uids: Collection[str]) -> None:
+        """Drop all other nodes: by the time that they come back, it is old."""
+        self._by_uid = {uid: seen for uid, seen in self._by_uid.items() if uid in uids}
 
     def forget(self, uid: str) -> None:
         """Drop a node that is gone."""

@@ -5,7 +5,7 @@ One scan a second over all nodes finds who is due: the cheapest form, and exact 
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from controller.contacts import Contacts
 from controller.dispatch import Dispatcher
@@ -15,6 +15,7 @@ from controller.observations import Observations
 from controller.resources.conditions import find
 from controller.resources.node import REACHABLE, Node
 from controller.runtime.clock import Clock
+from controller.shares import Mine
 from controller.store.base import Store
 from transports.errors import TransportError, Unreachable
 
@@ -39,6 +40,7 @@ class Prober:
         rng: random.Random,
         metrics: Metrics,
         wake: Callable[[str], None],
+        mine: Mine,
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
@@ -50,6 +52,7 @@ class Prober:
         self._rng = rng
         self._metrics = metrics
         self._wake = wake
+        self._mine = mine
         self._due: dict[str, float] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(CONCURRENCY)
@@ -57,7 +60,8 @@ class Prober:
     async def round(self) -> None:
         """Start a probe for every node that is due, then wait a tick."""
         now = self._clock.monotonic()
-        nodes = self._store.list("Node").items
+        nodes = [node for node in self._store.list("Node").items if self._mine(node.name)]
+        self._metrics.replica_nodes.set(len(nodes))
         for node in nodes:
             if isinstance(node, Node) and node.uid not in self._tasks and now >= self._next(node, now):
                 self._start(node, now)
@@ -68,11 +72,17 @@ class Prober:
         """Probe that node at the next tick: something about it has changed."""
         self._due[uid] = 0.0
 
+    async def keep(self, uids: Collection[str]) -> None:
+        """End the probes of all other nodes."""
+        ended = [task for uid, task in self._tasks.items() if uid not in uids]
+        for task in ended:
+            task.cancel()
+        await asyncio.gather(*ended, return_exceptions=True)
+        self._drop_gone(uids)
+
     async def aclose(self) -> None:
         """End the probes under way."""
-        for task in tuple(self._tasks.values()):
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await self.keep(())
 
     def _next(self, node: Node, now: float) -> float:
         """When the node is due: at once if it was never probed, else, after a start, within the interval."""
@@ -113,7 +123,7 @@ class Prober:
         found = self._store.get("Node", node.name)
         return found if isinstance(found, Node) and found.uid == node.uid else node
 
-    def _drop_gone(self, present: set[str]) -> None:
-        for uid in self._due.keys() - present:
+    def _drop_gone(self, present: Collection[str]) -> None:
+        for uid in self._due.keys() - set(present):
             del self._due[uid]
             self._freeze.forget(uid)

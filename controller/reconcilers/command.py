@@ -25,6 +25,7 @@ from controller.runtime.clock import Clock
 from controller.runtime.failpoint import Failpoint
 from controller.runtime.reconcile import Result
 from controller.scripts import script_of
+from controller.shares import Shares
 from controller.store.base import Store
 from controller.timeline import seconds, timeline
 from controller.tracecontext import environment_of
@@ -53,6 +54,7 @@ class CommandReconciler:
         lanes: Lanes,
         freeze: Freeze,
         followers: Followers,
+        shares: Shares,
         clock: Clock,
         metrics: Metrics,
         node_timeout: float,
@@ -64,10 +66,11 @@ class CommandReconciler:
         self._lanes = lanes
         self._freeze = freeze
         self._followers = followers
+        self._shares = shares
         self._clock = clock
         self._metrics = metrics
         self._node_timeout = timedelta(seconds=node_timeout)
-        self._since = clock.now()
+        self._start = clock.now()
         self._output_cap = output_cap
         self._failpoint = failpoint
         self._write = CommandStatusWriter(store)
@@ -76,7 +79,7 @@ class CommandReconciler:
     async def reconcile(self, name: str) -> Result:
         """Take one step for the command of that name."""
         command = self._store.get("Command", name)
-        if not isinstance(command, Command):
+        if not isinstance(command, Command) or not self._shares.mine(command.spec.node):
             return Result()
         node = self._node_of(command)
         if command.ended:
@@ -129,14 +132,14 @@ class CommandReconciler:
     def _lost_by(self, command: Command) -> datetime:
         """When the outcome is unknown because the node was sent something and is not heard of.
 
-        A server that slept gives the node its time.
+        A server that did not work on the node before gives it its time.
         """
         params, started = command.spec.params, command.status.started
         if started is None:
             overdue = _accepted(command) + _nanoseconds(params.delivery_timeout)
         else:
             overdue = started + _nanoseconds(params.timeout + params.grace) + self._node_timeout
-        return max(overdue, self._since + self._node_timeout)
+        return max(overdue, self._shares.since(command.spec.node, self._start) + self._node_timeout)
 
     # -- one step --------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from controller.resources.service import ServiceStatus
 from controller.runtime.clock import Clock
 from controller.runtime.reconcile import Result
 from controller.services.board import ServiceBoard
+from controller.shares import Shares
 from controller.store.base import Conflict, NotFound, Store, Update
 from transports.errors import fingerprint_of
 
@@ -39,6 +40,7 @@ class NodeReconciler:
         contacts: Contacts,
         observations: Observations,
         services: ServiceBoard,
+        shares: Shares,
         clock: Clock,
         node_timeout: float,
     ) -> None:
@@ -46,14 +48,15 @@ class NodeReconciler:
         self._contacts = contacts
         self._observations = observations
         self._services = services
+        self._shares = shares
         self._clock = clock
         self._timeout = timedelta(seconds=node_timeout)
-        self._since = clock.now()
+        self._start = clock.now()
 
     async def reconcile(self, name: str) -> Result:
         """Bring the status up to date; look again when the node would count as unreachable."""
         node = self._store.get("Node", name)
-        if not isinstance(node, Node):
+        if not isinstance(node, Node) or not self._shares.mine(name):
             return Result()
         now = self._clock.now()
         status = self._observe(node, now)
@@ -64,7 +67,7 @@ class NodeReconciler:
                 return Result(requeue_after=0)
             if status.phase != node.status.phase:
                 log.info("node changed", node=name, phase=status.phase, before=node.status.phase)
-        return Result(requeue_after=self._look_again(status, now))
+        return Result(requeue_after=self._look_again(name, status, now))
 
     def _observe(self, node: Node, now: datetime) -> NodeStatus:
         seen = self._observations.of(node.uid)
@@ -87,16 +90,17 @@ class NodeReconciler:
         return status.model_copy(update={"services": _services(node.status.services, services, now)})
 
     def _phase(self, node: Node, last: datetime | None, now: datetime, seen: Observation) -> NodePhase:
-        """A server that was down judges nobody by the time it slept: silence counts from its own start. A contact
-        that lies ahead, because somebody set the clock back, proves nothing: then the probes decide.
+        """Nobody is judged by the time in which this server did not work on the node: silence counts from then on. A
+        contact that lies ahead, because somebody set the clock back, proves nothing: then the probes decide.
         """
+        since = self._shares.since(node.name, self._start)
         if node.spec.unschedulable:
             return "inactive"
         if last is None:
-            return "unknown" if now - self._since < self._timeout else "unreachable"
+            return "unknown" if now - since < self._timeout else "unreachable"
         if last > now:
             return "unreachable" if seen.unreachable else "active"
-        return "unreachable" if now - max(last, self._since) >= self._timeout else "active"
+        return "unreachable" if now - max(last, since) >= self._timeout else "active"
 
     def _worth_writing(self, old: NodeStatus, new: NodeStatus) -> bool:
         """Contacts alone are written once in a while: a heartbeat costs no disk."""
@@ -106,10 +110,11 @@ class NodeReconciler:
             return True
         return old.last_seen is None or new.last_seen is None or new.last_seen - old.last_seen >= self._timeout
 
-    def _look_again(self, status: NodeStatus, now: datetime) -> float | None:
+    def _look_again(self, name: str, status: NodeStatus, now: datetime) -> float | None:
         if status.phase not in {"active", "unknown"}:
             return None
-        silent_since = max(status.last_seen or self._since, self._since)
+        since = self._shares.since(name, self._start)
+        silent_since = max(status.last_seen or since, since)
         return max(0.05, (silent_since + self._timeout - now).total_seconds())
 
 

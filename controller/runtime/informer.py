@@ -27,6 +27,10 @@ class Informer:
         self._watch: Watch | None = None
         self._known: dict[tuple[str, str], Resource] = {}
 
+    async def begin(self) -> None:
+        """Tell what there is now, before the first round."""
+        self._watch = await self._list_and_watch()
+
     async def round(self) -> None:
         """One round of the loop: the next changes, or a moment without any."""
         try:

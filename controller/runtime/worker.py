@@ -37,6 +37,7 @@ class WorkerPool:
         self._account = account
         self._at_work: dict[asyncio.Task[None], float] = {}
         self._aside: set[asyncio.Task[None]] = set()
+        self._keys: dict[asyncio.Task[None], str] = {}
 
     async def round(self) -> None:
         """Set workers on the keys that are there, or wait a moment for a key or for a worker."""
@@ -46,6 +47,7 @@ class WorkerPool:
             while len(self._at_work) < self._workers and (key := self.queue.take()) is not None:
                 task = asyncio.create_task(self._work(key), name=f"{self.kind}:{key}")
                 self._at_work[task] = asyncio.get_running_loop().time()
+                self._keys[task] = key
                 task.add_done_callback(self._ended)
 
     async def _make_room(self) -> None:
@@ -66,12 +68,17 @@ class WorkerPool:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._aside.discard(task)
         self._at_work.pop(task, None)
+        self._keys.pop(task, None)
         self._freed.set()
 
     async def drain(self, limit: float) -> None:
         """Let the workers finish within `limit` seconds, then cancel those that have not."""
         self.queue.close()
-        tasks = (*self._at_work, *self._aside)
+        await self.release(lambda key: True, limit)
+
+    async def release(self, gone: Callable[[str], bool], limit: float) -> None:
+        """The same for those that work on such keys. That no new ones begin is the reconciler's part."""
+        tasks = [task for task, key in self._keys.items() if gone(key)]
         if tasks:
             await asyncio.wait(tasks, timeout=limit)
         for task in tasks:

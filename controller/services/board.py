@@ -1,19 +1,23 @@
 """How each service is at this moment: what the API shows. Kept in memory, for after a restart nothing is known.
 
 A service of a node that is not active, and one whose last check is too long ago, reads `unknown` and stale.
+
+The server that works on a node tells the others how its services are; whoever works on it next goes on from there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from controller.bulletin import Bulletin, Unread, Value
 from controller.duration import SECOND
 from controller.resources.node import Node, is_active
 from controller.resources.service import Service, ServiceStatus
 from controller.runtime.clock import Clock
 from controller.services.findings import beside
 from controller.services.health import Health
+from controller.services.posts import FOUND, HEALTH, FoundPost, read_found, read_health, written_found, written_health
 from transports.checks import Outcome
 
 _BLANK: Final = ServiceStatus(id="blank")
@@ -31,10 +35,16 @@ class Found:
 class ServiceBoard:
     """Health by node uid and service id, and what was found by node uid."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, bulletin: Bulletin = Unread()) -> None:  # noqa: B008 - it has no state
         self._clock = clock
+        self._bulletin = bulletin
         self._health: dict[str, dict[str, Health]] = {}
         self._found: dict[str, Found] = {}
+        self._told: set[str] = set()
+        self.is_own: Callable[[str], bool] = lambda node_uid: False
+        """Whether this server works on that node: then it knows better than the others."""
+        bulletin.listen(HEALTH, self._heard_health)
+        bulletin.listen(FOUND, self._heard_found)
 
     def note(self, node_uid: str, service: Service, outcome: Outcome) -> bool:
         """A check has ended; whether that is news. The service has one."""
@@ -42,6 +52,7 @@ class ServiceBoard:
         health = self._health.setdefault(node_uid, {}).setdefault(service.id, Health())
         before = health.news
         health.note(outcome, service.check, self._clock.now(), self._clock.monotonic())
+        self._tell_health(node_uid)
         return health.news != before
 
     def found(self, node_uid: str, services: tuple[ServiceStatus, ...], *, valid_for: float) -> bool:
@@ -49,16 +60,31 @@ class ServiceBoard:
         before = self._found.get(node_uid)
         until = self._clock.monotonic() + valid_for
         self._found[node_uid] = Found(services=services, at=self._clock.now(), valid_until=until)
+        self._tell_found(node_uid)
         return before is None or before.services != services
 
     def drop(self, node_uid: str, service_id: str) -> None:
         """What was known of a service counts no more: it, its check or its node is another now."""
-        self._health.get(node_uid, {}).pop(service_id, None)
+        if self._health.get(node_uid, {}).pop(service_id, None) is not None:
+            self._tell_health(node_uid)
 
     def forget(self, node_uid: str) -> None:
         """Drop a node that is gone."""
+        self._untell(node_uid)
         self._health.pop(node_uid, None)
         self._found.pop(node_uid, None)
+
+    def take(self, node_uid: str) -> None:
+        """This server works on the node from now on: what is known of it is told by this one."""
+        if node_uid in self._health:
+            self._tell_health(node_uid)
+        if node_uid in self._found:
+            self._tell_found(node_uid)
+
+    def keep(self, uids: Collection[str]) -> None:
+        """Other servers tell of all other nodes. What is known of them holds for its time."""
+        for node_uid in self._told - set(uids):
+            self._untell(node_uid)
 
     def look(self, node: Node) -> tuple[ServiceStatus, ...]:
         """How the node's services are, sorted by id."""
@@ -90,6 +116,39 @@ class ServiceBoard:
         if health.phase != "unknown" and self._clock.monotonic() >= health.valid_until:
             return "unknown", "the last check is too long ago"
         return health.phase, health.message
+
+    def _untell(self, node_uid: str) -> None:
+        if node_uid in self._told:
+            self._told.discard(node_uid)
+            self._bulletin.post(HEALTH, node_uid, None)
+            self._bulletin.post(FOUND, node_uid, None)
+
+    def _tell_health(self, node_uid: str) -> None:
+        self._told.add(node_uid)
+        self._bulletin.post(HEALTH, node_uid, written_health(self._health[node_uid], self._clock.monotonic()))
+
+    def _tell_found(self, node_uid: str) -> None:
+        self._told.add(node_uid)
+        found = self._found[node_uid]
+        left = found.valid_until - self._clock.monotonic()
+        post = FoundPost(services=found.services, at=found.at, valid_for=left)
+        self._bulletin.post(FOUND, node_uid, written_found(post))
+
+    def _heard_health(self, node_uid: str, member: str, value: Value | None) -> None:
+        """From whoever works on the node. That it is gone makes what it said no less true."""
+        del member
+        if value is None or self.is_own(node_uid):
+            return
+        health = read_health(value, self._clock.monotonic())
+        if health is not None:
+            self._health[node_uid] = health
+
+    def _heard_found(self, node_uid: str, member: str, value: Value | None) -> None:
+        del member
+        post = None if value is None or self.is_own(node_uid) else read_found(value)
+        if post is not None:
+            until = self._clock.monotonic() + post.valid_for
+            self._found[node_uid] = Found(services=post.services, at=post.at, valid_until=until)
 
     def _each(self, node: Node) -> Iterator[ServiceStatus]:
         for service in node.spec.services:

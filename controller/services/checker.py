@@ -8,7 +8,7 @@ because too many are under way is late in the metric, too; its service reads `un
 import asyncio
 import heapq
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -68,7 +68,7 @@ class Checker:
         self._plans: dict[str, dict[str, Plan]] = {}
         self._heap: list[tuple[float, int, Key, Plan]] = []
         self._order = count()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}
         self._news = asyncio.Event()
 
     async def round(self) -> None:
@@ -95,11 +95,18 @@ class Checker:
         """A node is gone: what is still under way for it counts for nothing."""
         self._plans.pop(node_uid, None)
 
+    async def keep(self, uids: Collection[str]) -> None:
+        """Check the services of no other nodes any more. What is known of them holds for its time."""
+        for uid in self._plans.keys() - set(uids):
+            del self._plans[uid]
+        ended = [task for task, uid in self._tasks.items() if uid not in uids]
+        for task in ended:
+            task.cancel()
+        await asyncio.gather(*ended, return_exceptions=True)
+
     async def aclose(self) -> None:
         """End the checks under way."""
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.keep(())
 
     def _plan(self, node: Node, service: Service) -> None:
         assert service.check is not None
@@ -130,11 +137,11 @@ class Checker:
             return
         self._metrics.check_lateness.observe(self._clock.monotonic() - due)
         task = asyncio.create_task(self._check(key, plan, node, service), name=f"check:{node.name}/{service.id}")
-        self._tasks.add(task)
+        self._tasks[task] = node.uid
         task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         self._news.set()
 
     async def _check(self, key: Key, plan: Plan, node: Node, service: Service) -> None:

@@ -7,7 +7,7 @@ one that did not go well changes nothing, until what was found is too old to be 
 import asyncio
 import random
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
@@ -18,6 +18,7 @@ from controller.services.board import ServiceBoard
 from controller.services.findings import Incomplete, read
 from controller.services.fromnode import FromNode
 from controller.services.node import script
+from controller.shares import Mine
 from controller.store.base import Store
 from transports.errors import TransportError
 
@@ -45,6 +46,7 @@ class Discoverer:
         rng: random.Random,
         metrics: Metrics,
         wake: Callable[[str], None],
+        mine: Mine,
     ) -> None:
         self._store = store
         self._board = board
@@ -56,13 +58,14 @@ class Discoverer:
         self._rng = rng
         self._metrics = metrics
         self._wake = wake
+        self._mine = mine
         self._due: dict[str, float] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def round(self) -> None:
         """Start to look at the nodes that are due, as many at a time as may be; then wait a tick."""
         now = self._clock.monotonic()
-        nodes = [n for n in self._store.list("Node").items if isinstance(n, Node)]
+        nodes = [n for n in self._store.list("Node").items if isinstance(n, Node) and self._mine(n.name)]
         for node in nodes:
             if not self._wants(node):
                 self._stop(node)
@@ -72,11 +75,16 @@ class Discoverer:
             del self._due[gone]
         await asyncio.sleep(TICK)
 
+    async def keep(self, uids: Collection[str]) -> None:
+        """End what is under way on all other nodes."""
+        ended = [task for uid, task in self._tasks.items() if uid not in uids]
+        for task in ended:
+            task.cancel()
+        await asyncio.gather(*ended, return_exceptions=True)
+
     async def aclose(self) -> None:
         """End what is under way."""
-        for task in tuple(self._tasks.values()):
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await self.keep(())
 
     def _wants(self, node: Node) -> bool:
         return self._by_default if node.spec.discovery is None else node.spec.discovery

@@ -95,6 +95,13 @@ class ManifestSource:
         await self._bring_about(self._content)
         self._applied, self._due = signature, self._clock.monotonic() + self._interval
 
+    def leave(self) -> None:
+        """Another server looks at the folder: what this one saw counts no more."""
+        self._seen = self._applied = None
+        self._problems = ()
+        self._metrics.manifest_objects.set(0)
+        self._metrics.manifest_problems.set(0)
+
     async def _bring_about(self, content: Content) -> None:
         problems = [Problem(reason="InvalidManifest", message=message) for message in content.problems]
         wanted = [manifest for manifest in content.manifests if self._is_admitted(manifest, problems)]

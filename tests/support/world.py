@@ -9,11 +9,14 @@ from typing import Any, TypeVar
 from controller.admission import Admission
 from controller.admission.caller import Caller
 from controller.announce import announce
+from controller.bulletin import Bulletin
 from controller.contacts import Contacts
-from controller.controllers import Controllers, Parts
+from controller.controllers import Controllers
 from controller.followers import Followers
+from controller.membership import Membership
 from controller.metrics import Metrics
 from controller.nodelog import NodeLog
+from controller.parts import Parts
 from controller.resources.command import Command, CommandParams, CommandSpec
 from controller.resources.meta import ObjectMeta
 from controller.resources.node import Node, NodeSpec, TransportSpec
@@ -36,15 +39,26 @@ ADMIN = Caller(name="tester", admin=True, operator=True)
 class World:
     """One server's controller side. `fleet` is where its nodes are."""
 
-    def __init__(self, settings: Settings, fleet: dict[str, FakeNode], store: Store | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        fleet: dict[str, FakeNode],
+        store: Store | None = None,
+        *,
+        membership: Membership | None = None,
+        bulletin: Bulletin | None = None,
+    ) -> None:
         self.settings = settings
         self.clock = VirtualClock()
         self.store = store or open_store("memory", clock=self.clock, announce=announce)
+        self.membership = membership or self.store.membership(takes_shares=True, address="")
+        bulletin = bulletin or self.store.bulletin()
         self.fleet = fleet
         self.metrics = Metrics()
-        self.contacts = Contacts()
-        self.services = ServiceBoard(self.clock)
-        self.followers = Followers()
+        self.contacts = Contacts(bulletin)
+        self.services = ServiceBoard(self.clock, bulletin)
+        self.followers = Followers(bulletin)
+        self.hub = Hub()
         self.node_log = NodeLog(self.clock)
         self.admission = Admission(
             store=self.store,
@@ -55,6 +69,8 @@ class World:
         self.controllers = Controllers(
             Parts(
                 store=self.store,
+                membership=self.membership,
+                bulletin=bulletin,
                 settings=settings,
                 clock=self.clock,
                 contacts=self.contacts,
@@ -63,7 +79,7 @@ class World:
                 source_log=SourceLog(),
                 followers=self.followers,
                 metrics=self.metrics,
-                hub=Hub(),
+                hub=self.hub,
                 transports=self._transport,
                 known_hosts=lambda address, port: (),
                 local_ports=frozenset(),

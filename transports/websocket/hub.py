@@ -72,6 +72,11 @@ class Dialled:
         self._heard = asyncio.get_running_loop().time()
 
     @property
+    def machine(self) -> tuple[str, str]:
+        """What tells two machines apart: the id of the node's files, empty where there is none, and the boot id."""
+        return self.info.install_id, self.info.boot_id
+
+    @property
     def closed(self) -> bool:
         """Whether this connection is over."""
         return self._lost is not None
@@ -163,6 +168,8 @@ class Hub:
         self._ending: set[asyncio.Task[None]] = set()
         self.on_change: Callable[[str, str], None] = lambda node, uid: None
         """Told the name and uid of a node whose agent has come or gone."""
+        self.is_taken: Callable[[Dialled], bool] = lambda new: False
+        """Whether another machine is connected to another server as the node of this new connection."""
 
     def dialled(self, node: str) -> Dialled | None:
         """The node's live connection."""
@@ -191,7 +198,8 @@ class Hub:
         if self._stopping:
             await new.end(STOPPING, "the server is stopping")
             return
-        if old is not None and old.uid == new.uid and not old.is_quiet and _elsewhere(old, new):
+        here = old is not None and old.uid == new.uid and not old.is_quiet and _elsewhere(old, new)
+        if here or self.is_taken(new):
             log.warning("another machine dials in as a node that is connected", node=new.node)
             await new.end(TAKEN, f"another machine is connected as node {new.node}")
             return
@@ -216,9 +224,17 @@ class Hub:
         """The node is gone: end its connection, in the background."""
         live = self._live.get(node)
         if live is not None and live.uid == uid:
-            task = asyncio.create_task(live.end(TAKEN, f"node {node} is gone"), name=f"forget:{node}")
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+            self._end(live, TAKEN, f"node {node} is gone")
+
+    def overtaken(self, node: str) -> None:
+        """Its agent has dialled in to another server since: end this connection, in the background."""
+        if live := self._live.get(node):
+            self._end(live, REPLACED, "the agent has dialled in anew")
+
+    def _end(self, live: Dialled, code: int, reason: str) -> None:
+        task = asyncio.create_task(live.end(code, reason), name=f"end:{live.node}")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     async def aclose(self) -> None:
         """End all connections; the agents come back to whoever serves next."""
@@ -228,7 +244,7 @@ class Hub:
 
 def _elsewhere(old: Dialled, new: Dialled) -> bool:
     known = bool(old.info.install_id and new.info.install_id)
-    return known and (old.info.install_id, old.info.boot_id) != (new.info.install_id, new.info.boot_id)
+    return known and old.machine != new.machine
 
 
 async def _close(socket: Socket, code: int, reason: str) -> None:
