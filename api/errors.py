@@ -23,6 +23,8 @@ from controller.store.selector import SelectorError
 Scope = MutableMapping[str, Any]
 
 REQUEST_ID: Final = "vendetta.request_id"
+RETRY_AFTER: Final = 2
+"""Seconds after which it is worth asking again of a store that was away."""
 
 
 @dataclass(slots=True)
@@ -113,7 +115,8 @@ def translate(error: Exception, *, kube: bool = False) -> APIError:
             reason, message = _HTTP.get(error.status_code, ("BadRequest", "the request cannot be served"))
             return APIError(error.status_code, reason, message, headers=dict(error.headers or {}))
         case store.Unavailable():
-            return APIError(503, "ServiceUnavailable", "the store is not available: try again")
+            message, headers = "the store is not available: try again", {"Retry-After": str(RETRY_AFTER)}
+            return APIError(503, "ServiceUnavailable", message, headers=headers)
     for known, (status, reason) in _STATUS.items():
         if isinstance(error, known):
             return APIError(status, reason, str(error))

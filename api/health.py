@@ -93,8 +93,11 @@ class _Doctor:
         return [f"the loop {name} makes no progress" for name in self._context.controllers.stuck()]
 
     def _store(self) -> list[str]:
-        """Whether the last write failed: no write is made for a probe. Why stays in the log."""
-        return ["the store takes no writes"] if self._context.store.failure() else []
+        """Whether the last write failed, or nothing new is seen: no write is made for a probe. Why is in the log."""
+        store = self._context.store
+        age = store.staleness()
+        old = [f"what it shows is {age:.0f} s old"] if age is not None else []
+        return [*(["the store takes no writes"] if store.failure() else []), *old]
 
 
 def _answer(problems: list[str]) -> Response:

@@ -111,6 +111,7 @@ class Endpoint:
             response = await self._respond(Request(scope, _bounded(scope, receive), send))
         except KNOWN as error:
             response = render(translate(error, kube=speaks_kube(scope["path"])), scope)
+        _tell_age(scope, response)
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:
@@ -162,11 +163,26 @@ async def _catch_up(request: Request) -> None:
     While that cannot be found out, what is known is shown, and nothing is changed: raises Unavailable.
     """
     context: Context = request.app.state.context
+    reads = request.method in _BODILESS
+    if reads and context.store.staleness() is not None:
+        return
     try:
         await context.store.current()
     except Unavailable:
-        if request.method not in _BODILESS:
+        if not reads:
             raise
+
+
+def _tell_age(scope: Scope, response: Response) -> None:
+    """An answer from memory while the database is away says how old it may be (RFC 9111, 5.1 and 5.5)."""
+    operation: Operation | None = scope.get(OPERATION)
+    if operation is None or operation.open or scope["method"] not in _BODILESS:
+        return
+    context: Context = scope["app"].state.context
+    age = context.store.staleness()
+    if age is not None:
+        response.headers["Age"] = str(int(age))
+        response.headers["Warning"] = '110 - "Response is Stale"'
 
 
 def _without_body(response: Response) -> Response:

@@ -39,6 +39,7 @@ class StoreError(Exception):
     ├── Expired         the revision asked for is no longer (or not yet) there: list again
     ├── InvalidCursor   the list cursor is not one that a store made (a ValueError too)
     └── Unavailable     the write could not be made durable; nothing of it is visible
+        └── NoPlace     this server may not write: it has no place among those on the store
     """
 
 
@@ -64,6 +65,10 @@ class InvalidCursor(StoreError, ValueError):
 
 class Unavailable(StoreError):
     """The backend failed (disk full, database away, closed). The write did not happen."""
+
+
+class NoPlace(Unavailable):
+    """This server has no place among the servers on the store. That is no fault of the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +231,9 @@ class Store(Protocol):
 
     def failure(self) -> str | None:
         """Why a write could not be made durable within the last minute, unless one has succeeded since."""
+
+    def staleness(self) -> float | None:
+        """How many seconds old what this process knows may be; None while it keeps up with what others write."""
 
     async def current(self) -> None:
         """Return once this process knows everything that was committed before the call, whichever replica wrote it.

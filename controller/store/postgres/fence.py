@@ -8,13 +8,9 @@ from collections.abc import Callable
 
 import asyncpg
 
-from controller.store.base import Unavailable
+from controller.store.base import NoPlace
 from controller.store.postgres.lease import Lease
 from controller.store.postgres.rows import Head
-
-
-class NoPlace(Unavailable):
-    """This server has no place among the members. That is no fault of the store."""
 
 
 class Fence:

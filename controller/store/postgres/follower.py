@@ -1,6 +1,7 @@
 """The task that learns what other servers write. A notification wakes it, polling guarantees."""
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from controller.store.postgres.writer import channel
 POLL = 0.5
 """Seconds: how long another server's write may go unnoticed when no notification comes (G-4)."""
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 _PATIENCE = 2.0
 """Seconds that somebody waits for a look: longer than a new connection takes."""
 
@@ -27,8 +28,8 @@ log = structlog.get_logger(__name__)
 class Reader(Mirror, Protocol):
     """Whom the follower works for."""
 
-    def seen(self, head: Head) -> None:
-        """This is how things stand."""
+    def seen(self, head: Head, at: float) -> None:
+        """This is how things stood at that time, by `time.monotonic`."""
 
     def blind(self, reason: str) -> None:
         """How things stand cannot be read at present."""
@@ -43,6 +44,7 @@ class Follower:
         self._wake = asyncio.Event()
         self._begun, self._done = 0, 0
         self._looked = asyncio.Condition()
+        self._trouble = ""
 
     async def look(self) -> None:
         """Return once all is known that was committed before the call: after a look that begins later.
@@ -66,7 +68,9 @@ class Follower:
                 await self._follow()
             except (Unavailable, *FAILURES) as error:
                 reason = str(error) if isinstance(error, Unavailable) else sentence(error)
-                log.warning("Cannot follow the store; will connect again", error=reason)
+                if reason != self._trouble:
+                    log.warning("Cannot follow the store; will connect again", error=reason)
+                self._trouble = reason
                 self._mirror.blind(reason)
             pause = _FIRST_PAUSE if self._done > looks else min(2 * pause, _LONGEST_PAUSE)
             await asyncio.sleep(pause)
@@ -87,11 +91,12 @@ class Follower:
 
     async def _look(self, connection: asyncpg.Connection) -> None:
         self._begun += 1
-        this = self._begun
+        this, begun = self._begun, time.monotonic()
         async with self._database.transaction(connection, "REPEATABLE READ, READ ONLY"):
             head = await read_head(connection)
             await catch_up(connection, head, self._mirror)
-        self._mirror.seen(head)
+        self._mirror.seen(head, begun)
+        self._trouble = ""
         self._done = this
         async with self._looked:
             self._looked.notify_all()

@@ -29,6 +29,8 @@ from controller.store.postgres.writer import Pending, Writer
 from controller.store.staging import Clock, Staged
 from controller.store.state import Sizes
 
+_FRESH = 2.0
+"""Seconds after which what is known may be old: several looks have failed by then, or one hangs."""
 _CLOSING = 10.0
 """Seconds to finish writes under way."""
 
@@ -63,6 +65,7 @@ class PostgresStore(Engine):
         self._failed: tuple[str, datetime] | None = None
         self._blind: str | None = None
         self._appended = 0
+        self._seen = 0.0
 
     async def acquire(self, told: Callable[[str], None]) -> None:
         """Wait until no other server is the active one; from then on be fenced off as soon as one is."""
@@ -145,6 +148,11 @@ class PostgresStore(Engine):
             return self._failed[0]
         return self._blind or self._fence.refusal()
 
+    def staleness(self) -> float | None:
+        """Seconds since all was known, when that is longer ago than a look at the database takes."""
+        age = time.monotonic() - self._seen
+        return age if age > _FRESH else None
+
     async def read_output(
         self, command_uid: str, *, stream: Stream | None = None, offset: int = 0, limit: int = 1 << 20
     ) -> Sequence[Chunk]:
@@ -155,7 +163,7 @@ class PostgresStore(Engine):
         return await self._reader.output(command_uid, stream, offset, wanted) if wanted > 0 else ()
 
     async def _load(self) -> None:
-        connection = await self._database.connect()
+        connection, self._seen = await self._database.connect(), time.monotonic()
         try:
             await migrate(connection, self._database, known())
             async with self._database.transaction(connection, "REPEATABLE READ, READ ONLY"):
@@ -213,9 +221,10 @@ class PostgresStore(Engine):
             self._history.skip(head.revision)
             self._outputs.wake_all(0)
 
-    def seen(self, head: Head) -> None:
-        """This is how things stand."""
+    def seen(self, head: Head, at: float) -> None:
+        """This is how things stood at that time."""
         self._blind = None
+        self._seen = at
         self._compacted(head.compacted)
 
     def blind(self, reason: str) -> None:

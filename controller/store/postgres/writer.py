@@ -18,10 +18,10 @@ import asyncpg
 import structlog
 
 from controller.resources.meta import Resource
-from controller.store.base import Operation, StoreError, Unavailable
+from controller.store.base import NoPlace, Operation, StoreError, Unavailable
 from controller.store.postgres.database import Database, commit, rollback
 from controller.store.postgres.errors import FAILURES, is_of_one_write, passes, sentence
-from controller.store.postgres.fence import Fence, NoPlace
+from controller.store.postgres.fence import Fence
 from controller.store.postgres.mirror import Mirror, catch_up
 from controller.store.postgres.rows import Head, read_head, store
 from controller.store.postgres.upkeep import Upkeep

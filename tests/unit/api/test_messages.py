@@ -75,6 +75,7 @@ ERRORS = [
     (store.Expired("no"), 410),
     (store.InvalidCursor("no"), 400),
     (store.Unavailable("/var/lib/secret.db: disk full"), 503),
+    (store.NoPlace("nothing was written"), 503),
     (SelectorError("no"), 400),
     (HTTPException(413), 413),
     (HTTPException(404), 404),
