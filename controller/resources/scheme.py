@@ -1,7 +1,8 @@
 """The scheme: which kinds there are, what they are called in paths, and how their bytes become objects.
 
 Stored bytes carry `SCHEMA`, the version of the shape that they were written in. A newer server converts older
-shapes here, in one place; bytes of a newer shape are refused.
+shapes here, in one place; bytes of a newer shape are refused. Fields and kinds that are added make no new shape: a
+server that does not know them leaves them as they are.
 """
 
 import json
@@ -9,6 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import ValidationError
+
+from controller.resources import newer
 from controller.resources.command import Command
 from controller.resources.jointoken import JoinToken
 from controller.resources.meta import Resource
@@ -58,15 +62,24 @@ def encode(obj: Resource) -> bytes:
 
     Raises ValueError for an object with a field of another type than its model's, as a careless copy can have.
     """
-    return obj.__pydantic_serializer__.to_json(obj, by_alias=True, warnings="error")
+    body: bytes = obj.__pydantic_serializer__.to_json(obj, by_alias=True, warnings="error")
+    unknown = newer.kept(obj)
+    return newer.rejoin(body, unknown) if unknown else body
 
 
 def decode(kind: str, schema: int, body: bytes) -> Resource:
-    """Bytes from the store back to an object. Raises SchemaTooNew for a shape from the future."""
+    """Bytes from the store back to an object. Raises SchemaTooNew for a shape from the future, ValueError for others.
+
+    Of a kind that this version does not know, only the metadata is read.
+    """
     if schema > SCHEMA:
         raise SchemaTooNew(
             f"a stored {kind} has schema version {schema}, this server knows {SCHEMA}: use the newer version again"
         )
     fields = json.loads(body)
     fields["kind"] = kind
-    return KINDS[kind].model.model_validate_json(json.dumps(fields))
+    model = KINDS[kind].model if kind in KINDS else Resource
+    try:
+        return model.model_validate_json(json.dumps(fields))
+    except ValidationError as error:
+        return newer.read(model, fields, error)

@@ -129,8 +129,8 @@ class Model(BaseModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """The same object with other values in some fields, unchecked, as pydantic does it.
 
-        Every change of an object makes several copies, and nothing here has private or extra attributes: this
-        takes a quarter of the time.
+        Every change of an object makes several copies, and nothing here has private attributes: this takes a
+        quarter of the time.
         """
         if deep or not update:
             return super().model_copy(update=update, deep=deep)
@@ -138,6 +138,6 @@ class Model(BaseModel):
         new = cls.__new__(cls)
         object.__setattr__(new, "__dict__", {**self.__dict__, **update})
         object.__setattr__(new, "__pydantic_fields_set__", self.__pydantic_fields_set__ | update.keys())
-        object.__setattr__(new, "__pydantic_extra__", None)
+        object.__setattr__(new, "__pydantic_extra__", self.__pydantic_extra__)
         object.__setattr__(new, "__pydantic_private__", None)
         return new

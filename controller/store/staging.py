@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from controller.resources.meta import ObjectMeta, Resource
-from controller.resources.scheme import KINDS, encode
+from controller.resources.newer import carry
+from controller.resources.scheme import KINDS, SCHEMA, decode, encode
 from controller.store.base import (
     AlreadyExists,
     Announce,
@@ -193,7 +194,7 @@ class _Draft:
             return old
         if differing == "spec" or not _alike(getattr(new, "spec", None), getattr(old, "spec", None)):
             stamps["generation"] = kept.generation + 1
-        return self._record(ChangeType.MODIFIED, old, _stamped(obj, self.revision + 1, **stamps))
+        return self._record(ChangeType.MODIFIED, old, carry(old, _stamped(obj, self.revision + 1, **stamps)))
 
     def _delete(self, operation: Delete) -> None:
         old = self._current(operation.kind, operation.name, operation.version, operation.uid)
@@ -282,7 +283,7 @@ def _checked(obj: Resource) -> bytes:
 
 def _read_back(obj: Resource, body: bytes) -> None:
     try:
-        type(obj).model_validate_json(body)
+        decode(obj.kind, SCHEMA, body)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors(include_input=False, include_url=False)[0]["loc"])
         raise ValueError(f"{obj.kind} {obj.metadata.name!r} could not be read back: {where} is not valid") from None

@@ -57,7 +57,8 @@ class Follower:
             async with asyncio.timeout(_PATIENCE), self._looked:
                 await self._looked.wait_for(lambda: self._done >= wanted)
         except TimeoutError:
-            raise Unavailable("cannot ask the database what is new: it does not answer") from None
+            reason = self._trouble or "it does not answer"
+            raise Unavailable(f"cannot ask the database what is new: {reason}") from None
 
     async def run(self) -> None:
         """Follow, connecting anew whenever that fails."""

@@ -163,6 +163,7 @@ class Members:
         connection = await self._connected()
         acknowledged = self._acknowledged
         async with self._database.transaction(connection):
+            await read_head(connection)  # or this version may not use the schema any more
             renewed = await connection.execute(
                 "UPDATE members SET expires = clock_timestamp() + $2, seen = $3 WHERE id = $1",
                 self._me,

@@ -8,6 +8,7 @@ import asyncpg
 
 from controller.resources.scheme import SCHEMA
 from controller.store.base import ChangeType, Unavailable
+from controller.store.postgres.migrate import known
 from controller.store.staging import Key, Staged, StagedAppend, StagedChange
 from controller.store.state import Sizes
 
@@ -29,9 +30,10 @@ class Head:
     bytes: int
     epoch: int
     generation: int
+    oldest: int
 
 
-_READ_HEAD = "SELECT uid, revision, compacted, appended, bytes, epoch, generation FROM head"
+_READ_HEAD = "SELECT uid, revision, compacted, appended, bytes, epoch, generation, oldest FROM head"
 
 
 async def read_head(connection: asyncpg.Connection, *, lock: bool = False) -> Head:
@@ -39,7 +41,12 @@ async def read_head(connection: asyncpg.Connection, *, lock: bool = False) -> He
     row = await connection.fetchrow(f"{_READ_HEAD}{' FOR UPDATE' if lock else ''}")
     if row is None:
         raise Unavailable("the database was emptied under the server: restore it, or restart for an empty one")
-    return Head(**dict(row))
+    head = Head(**dict(row))
+    if head.oldest > known()[-1].number:
+        raise Unavailable(
+            "a newer version has changed the store's schema, and this one cannot work with it: replace this server"
+        )
+    return head
 
 
 async def store(

@@ -1,3 +1,4 @@
+-- compatible-with: 001
 -- Facts about the file itself: `uid` names its history, `compacted` is the revision up to which history was dropped.
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 
 from controller.store.base import Unavailable
-from controller.store.migrations import Migration, check_applied, read_migrations, schema_files
+from controller.store.migrations import Applied, Migration, check_applied, read_migrations, schema_files
 from controller.store.sqlite.file import APPLICATION_ID
 from controller.store.sqlite.transaction import transaction
 
@@ -24,8 +24,8 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> 
                 _apply(connection, migration)
 
 
-def _applied(connection: sqlite3.Connection) -> dict[int, str]:
-    """Checksums by number; marks an empty database as ours."""
+def _applied(connection: sqlite3.Connection) -> dict[int, Applied]:
+    """What the database has, by number; marks an empty one as ours."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application != APPLICATION_ID and tables:
@@ -33,15 +33,19 @@ def _applied(connection: sqlite3.Connection) -> dict[int, str]:
     if not tables:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT, checksum TEXT)")
-    return dict(connection.execute("SELECT number, checksum FROM migrations"))
+    columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(migrations)")]
+    if "compatible_with" not in columns:
+        connection.execute("ALTER TABLE migrations ADD COLUMN compatible_with INTEGER")
+    rows = connection.execute("SELECT number, checksum, compatible_with FROM migrations")
+    return {number: Applied(checksum=checksum, compatible_with=oldest) for number, checksum, oldest in rows}
 
 
 def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
     for statement in _statements(migration.sql):
         connection.execute(statement)
     connection.execute(
-        "INSERT INTO migrations (number, name, checksum) VALUES (?, ?, ?)",
-        (migration.number, migration.name, migration.checksum),
+        "INSERT INTO migrations (number, name, checksum, compatible_with) VALUES (?, ?, ?, ?)",
+        (migration.number, migration.name, migration.checksum, migration.compatible_with),
     )
 
 

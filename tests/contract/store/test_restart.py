@@ -151,7 +151,7 @@ async def test_history_that_this_version_cannot_read_is_expired(tmp_path: Path, 
     await store.write(Delete(kind="Node", name="gone"))
     await store.aclose()
     with sqlite3.connect(tmp_path / "db") as connection:
-        connection.execute("UPDATE history SET body = '{}', kind = 'Teapot' WHERE revision = 1")
+        connection.execute('UPDATE history SET body = \'{"spec": {"port": -1}}\' WHERE revision = 1')
     store = await opened(backend)
     async with store.watch(since=0) as watch:
         with pytest.raises(Expired, match="cannot be read"):

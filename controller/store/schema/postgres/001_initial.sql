@@ -1,3 +1,4 @@
+-- compatible-with: 001
 -- One row. Every writing transaction locks it first and moves it last, so revisions become visible in their order:
 -- a number that was taken is committed, or nobody has ever seen it, before the next one is given out.
 CREATE TABLE head (

@@ -1,3 +1,4 @@
+-- compatible-with: 002
 -- The servers on this store. Whoever joins, leaves or is expelled raises `head.generation` in the same transaction, which
 -- locks `head` as every writing transaction does: nobody is expelled in the middle of a write. `expires` is by this
 -- database's clock. `seen` is the generation of the last view whose losses this member has stopped working on.
