@@ -56,6 +56,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- eq .Values.store.type "sqlite" | ternary "true" "" -}}
 {{- end -}}
 
+{{/* Origins for a server without authentication, which answers only to names that it knows for its own. */}}
+{{- define "vendetta.origins" -}}
+{{- $name := include "vendetta.fullname" . -}}
+{{- $origins := dig "websocket" "origins" (list "*") .Values.config -}}
+{{- range list "localhost" "127.0.0.1" $name (printf "%s.%s" $name .Release.Namespace) (printf "%s.%s.svc" $name .Release.Namespace) (printf "%s.%s.svc.cluster.local" $name .Release.Namespace) -}}
+{{- $origins = append $origins (printf "http://%s:%v" . $.Values.service.port) -}}
+{{- end -}}
+{{- $outside := .Values.httpRoute.enabled | ternary .Values.httpRoute.hostnames list -}}
+{{- if .Values.ingress.enabled -}}
+{{- range .Values.ingress.hosts }}{{ $outside = append $outside .host }}{{ end -}}
+{{- end -}}
+{{- range $outside -}}
+{{- $origins = concat $origins (list (printf "http://%s" .) (printf "https://%s" .)) -}}
+{{- end -}}
+{{- uniq $origins | toYaml -}}
+{{- end -}}
+
 {{/* The server's configuration: the values' own, under what this chart decides. */}}
 {{- define "vendetta.config" -}}
 {{- $registry := dict "provider" .Values.store.type -}}
@@ -75,6 +92,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   "sources" (dict "manifests" "/etc/vendetta/nodes")
   "metrics" (dict "public" .Values.metrics.public)
 -}}
+{{- if not .Values.auth.enabled -}}
+{{- $_ := set $decided "websocket" (dict "origins" (include "vendetta.origins" . | fromYamlArray)) -}}
+{{- end -}}
 {{- mergeOverwrite (deepCopy .Values.config) $decided | toYaml -}}
 {{- end -}}
 

@@ -180,3 +180,18 @@ async def test_the_access_log_is_bounded_and_says_what_it_left_out() -> None:
         for _ in range(300):
             await ask(app)
     assert len(logs) < 100
+
+
+@pytest.mark.parametrize(("path", "level"), [("/livez", "debug"), ("/health/", "debug"), ("/api/v1/nodes", "info")])
+async def test_probes_that_go_well_are_noted_at_level_debug(path: str, level: str) -> None:
+    """A-10: a kubelet asks all day long, and nobody reads it."""
+    with capture_logs() as logs:
+        await through(fine, target=path)
+    assert [(entry["path"], entry["log_level"]) for entry in logs] == [(path, level)]
+
+
+async def test_a_probe_that_fails_is_noted_like_everything_that_fails() -> None:
+    """A-10: that one somebody wants to read."""
+    with capture_logs() as logs:
+        await through(broken, target="/livez")
+    assert "warning" in {entry["log_level"] for entry in logs}
