@@ -54,6 +54,8 @@ class Dock:
             watching.cancel()
 
     def _admit(self, name: str, principal: Principal) -> Node:
+        if self._context.settings.server.role == "api":
+            raise APIError(503, "ServiceUnavailable", "this server works on no nodes: dial in to one that does")
         node = self._context.store.get("Node", name)
         if not isinstance(node, Node):
             raise APIError(404, "NotFound", f'node "{name}" not found: register it first')

@@ -22,8 +22,9 @@ def build_app(context: Context) -> Starlette:
 
     Raises ValueError where `websocket.path` collides with another path (contract A-8).
     """
+    streams = stream.websocket_routes(context) if context.settings.server.role != "controller" else ()
     app = Starlette(
-        routes=[*routes(paths(context)), *stream.websocket_routes(context), *agents.websocket_routes(context)],
+        routes=[*routes(paths(context)), *streams, *agents.websocket_routes(context)],
         exception_handlers={HTTPException: _refused, Exception: _failed},
     )
     app.router.redirect_slashes = False
@@ -38,7 +39,9 @@ def build_app(context: Context) -> Starlette:
 
 
 def paths(context: Context) -> tuple[Path, ...]:
-    """All paths of all faces, and those that document them."""
+    """All paths of all faces, and those that document them; of a controller, health and metrics."""
+    if context.settings.server.role == "controller":
+        return (*health.paths(context), *metrics.paths(context))
     others = [p for face in (auth_routes, health, metrics) for p in face.paths(context)]
     every = documented(
         (*FLAT, *ENROLMENT, *KUBE, *others, *stream.paths(context)),

@@ -1,7 +1,8 @@
 """Health and probes, for everybody and without a token (contract D-3).
 
 `/health` is the document's. `/livez` fails when the process should be restarted: a loop is stuck. `/readyz` fails
-when it should get no requests: the store takes no writes, or the server stops. Nodes that are dead are not its fault.
+when it should get no requests: the store takes no writes from this server, or it stops. Nodes that are dead are not
+its fault.
 """
 
 from typing import Final
@@ -87,10 +88,14 @@ class _Doctor:
         """Whether it can take requests."""
         del request
         stopping = ["the server stops"] if self._context.stopping.is_set() else []
-        return _answer([*stopping, *self._stuck(), *self._store()])
+        return _answer([*stopping, *self._stuck(), *self._place(), *self._store()])
 
     def _stuck(self) -> list[str]:
         return [f"the loop {name} makes no progress" for name in self._context.controllers.stuck()]
+
+    def _place(self) -> list[str]:
+        """Whether it has a place among the servers on the store: without one it can change nothing."""
+        return [] if self._context.controllers.has_place else ["the server has no place among those on its store"]
 
     def _store(self) -> list[str]:
         """Whether the last write failed, or nothing new is seen: no write is made for a probe. Why is in the log."""

@@ -113,7 +113,7 @@ class Meter:
             yield from collector.collect()
         census = self._counted.census()
         nodes = GaugeMetricFamily(
-            "vendetta_nodes", "Nodes by effective status and provider.", labels=["status", "provider"]
+            "vendetta_nodes", "Nodes in the store, by effective status and provider.", labels=["status", "provider"]
         )
         for pair, count in census.nodes_by_status_and_provider.items():
             nodes.add_metric(pair, count)
@@ -126,10 +126,10 @@ class Meter:
         waits = (now - (census.oldest_pending or now)).total_seconds()
         yield GaugeMetricFamily(
             "vendetta_commands_oldest_pending_seconds",
-            "Age of the command that waits longest.",
+            "Age of the command in the store that waits longest.",
             value=max(0.0, waits),
         )
-        yield GaugeMetricFamily("vendetta_services", "Services known.", value=census.services)
+        yield GaugeMetricFamily("vendetta_services", "Services in the store.", value=census.services)
         services = GaugeMetricFamily(
             "vendetta_services_by_status", "Services declared or found, by status.", labels=["status"]
         )

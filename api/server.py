@@ -1,14 +1,13 @@
 """The composition root: builds the parts, starts them in order, stops them in reverse.
 
-    lease → store → controllers → event stream → HTTP  up
-    HTTP and streams → controllers → store → lease     down
+    store → controllers, and a place among the servers → event stream → HTTP  up
+    HTTP and streams → controllers, and the place → store                     down
 
 Nothing else in the project builds these parts, and none of them knows who built it.
 """
 
 import asyncio
 import gc
-import logging
 import os
 import random
 import socket
@@ -29,20 +28,17 @@ from api.http import Server, configure, listen
 from api.layers import wrap
 from api.logs import configure as configure_logs
 from api.reload import Load, Reloader
-from api.standby import become_active
 from api.stopping import Stopping
 from api.stream import Broadcaster
 from api.tracing import ExtraMissing, open_tracing
 from api.traffic import Traffic
 from controller.announce import announce
-from controller.bulletin import Unread
 from controller.config import Loaded
 from controller.contacts import Contacts
 from controller.controllers import Controllers
 from controller.duration import SECOND
 from controller.followers import Followers
 from controller.installed import Installed
-from controller.membership import Alone
 from controller.metrics import Metrics
 from controller.nodelog import NodeLog
 from controller.parts import Parts
@@ -98,16 +94,20 @@ async def _serve(loaded: Loaded, again: Load, listener: socket.socket) -> None:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_cancel, asyncio.create_task(reloader.watch(), name="configuration"))
         context = await _build(settings, source, listener, metrics, stack)
-        if context is None:
-            return
-        stack.push_async_callback(_cancel, asyncio.create_task(_end_when_lost(context.store), name="lease"))
         app = await _traced(wrap(build_app(context), context), context, stack)
         stack.push_async_callback(_cancel, asyncio.create_task(context.broadcaster.run(), name="stream"))
         await context.controllers.start()
         stack.push_async_callback(context.controllers.aclose)
         _warn(settings, host)
         _tune()
-        log.info("serving", host=host, port=port, store=settings.registry.provider, config=str(source or "defaults"))
+        log.info(
+            "serving",
+            host=host,
+            port=port,
+            role=settings.server.role,
+            store=settings.registry.provider,
+            config=str(source or "defaults"),
+        )
         await Server(configure(app, settings), context.stopping).serve([listener])
         log.info("stopping")
 
@@ -128,23 +128,25 @@ async def _traced(app: ASGIApp, context: Context, stack: AsyncExitStack) -> ASGI
 
 async def _build(
     settings: Settings, source: Path | None, listener: socket.socket, metrics: Metrics, stack: AsyncExitStack
-) -> Context | None:
-    """The parts, in the order of their start; None where the server is to stop before it is the active one."""
+) -> Context:
+    """The parts, in the order of their start."""
     clock, traffic, stopping = SystemClock(), Traffic(), Stopping()
     node_log, source_log = NodeLog(clock), SourceLog()
     fail_here = failpoint.from_environment(os.environ)
-    store = await _open(settings, source, listener, clock, fail_here)
-    if store is None:
-        return None
+    port = listener.getsockname()[1]
+    store = _open(settings, source, clock, fail_here)
+    takes_shares = settings.server.role != "api"
+    membership = store.membership(takes_shares=takes_shares, address=f"{socket.gethostname()}:{port}")
+    bulletin = store.bulletin()
+    await _start(store)
     stack.push_async_callback(store.aclose)
-    bulletin = Unread()
     contacts, followers, services = Contacts(bulletin), Followers(bulletin), ServiceBoard(clock, bulletin)
     installed = Installed(settings.transports)
     stack.push_async_callback(installed.aclose)
     controllers = Controllers(
         Parts(
             store=store,
-            membership=Alone(takes_shares=True),
+            membership=membership,
             bulletin=bulletin,
             settings=settings,
             clock=clock,
@@ -157,7 +159,7 @@ async def _build(
             transports=installed,
             hub=installed.hub,
             known_hosts=installed.known_hosts,
-            local_ports=frozenset({listener.getsockname()[1]}),
+            local_ports=frozenset({port}),
             failpoint=fail_here,
             rng=random.Random(),  # noqa: S311 - spreads probes in time
         )
@@ -184,14 +186,8 @@ async def _build(
     )
 
 
-async def _open(
-    settings: Settings,
-    source: Path | None,
-    listener: socket.socket,
-    clock: SystemClock,
-    fail_here: failpoint.Failpoint,
-) -> Store | None:
-    """The store, started by the one active server; None where the server is to stop before it is that."""
+def _open(settings: Settings, source: Path | None, clock: SystemClock, fail_here: failpoint.Failpoint) -> Store:
+    """The store, not started yet."""
     registry = settings.registry
     beside = source.parent if source is not None else Path()
     dsn = registry.dsn or (str(beside / DEFAULT_FILE) if registry.provider == "sqlite" else None)
@@ -199,7 +195,7 @@ async def _open(
         changes=settings.retention.max_events, age=timedelta(seconds=settings.retention.events / SECOND)
     )
     try:
-        store = open_store(
+        return open_store(
             registry.provider,
             dsn,
             clock=clock,
@@ -208,13 +204,15 @@ async def _open(
             failpoint=fail_here,
             lease=registry.lease_duration / SECOND,
         )
-        if not await become_active(store, settings, listener):
-            await store.aclose()
-            return None
+    except Unavailable as error:
+        raise StartError(str(error)) from error
+
+
+async def _start(store: Store) -> None:
+    try:
         await store.start()
     except Unavailable as error:
         raise StartError(str(error)) from error
-    return store
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -246,19 +244,6 @@ def _tune() -> None:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     sys.setswitchinterval(SWITCH_INTERVAL)
-
-
-async def _end_when_lost(store: Store) -> None:
-    """End this process at once when another server may be the active one: nothing that it does counts any more.
-
-    There is nothing to clean up that a killed server would leave behind; runs on the nodes go on, and are the other
-    server's now.
-    """
-    reason = await store.lost()
-    log.critical("this server is not the active one any more; it ends itself", reason=reason)
-    sys.stderr.write(f"vendetta: this server is not the active one any more: {reason}\n")
-    logging.shutdown()
-    os._exit(1)
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

@@ -82,6 +82,7 @@ class Controllers:
         parts.hub.on_change = self._agent_changed
         parts.hub.is_taken = self._is_taken
         parts.metrics.agents.set_function(lambda: len(parts.hub))
+        parts.metrics.replica_members.set_function(lambda: len(self.shares.live))
         self._dispatcher.on_link = self._link_changed
         self._dispatcher.on_end = self._run_ended
         self._dispatcher.on_mismatch = lambda uid, error: self._observations.of(uid).mismatch(error)
@@ -160,6 +161,11 @@ class Controllers:
     def stuck(self) -> list[str]:
         """Names of the loops that make no progress."""
         return self._supervisor.stuck()
+
+    @property
+    def has_place(self) -> bool:
+        """Whether this server is one of those on its store, as far as it knows."""
+        return self._parts.membership.view() != LOST
 
     @property
     def frozen(self) -> bool:

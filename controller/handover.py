@@ -26,7 +26,7 @@ from controller.store.base import Store, Unavailable
 
 log = structlog.get_logger(__name__)
 
-GRACE: Final = 2.0
+GRACE: Final = 0.5
 """Seconds for a step under way to end by itself."""
 IDLE: Final = 5.0
 PAUSE: Final = 1.0
@@ -165,7 +165,6 @@ class Handover:
 
     def _account(self) -> None:
         self.settled.set()
-        self._metrics.replica_members.set(len(self._shares.live))
         if self._unsettled_at is not None:
             self._metrics.handover_duration.observe(self._clock.monotonic() - self._unsettled_at)
             self._unsettled_at = None

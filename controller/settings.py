@@ -70,6 +70,8 @@ class ServerSettings(Section):
     """Limit for producing a response; streams are exempt."""
     idle_timeout: Positive = 120 * SECOND
     """How long an idle keep-alive connection stays open."""
+    role: Literal["all", "api", "controller"] = "all"
+    """all | api | controller; on postgres, some servers may only answer requests, and others only work on nodes."""
     trusted_proxies: tuple[Network, ...] = ()
     """Addresses or networks whose X-Forwarded-* headers are believed."""
 
@@ -88,7 +90,7 @@ class RegistrySettings(Section):
     node_timeout: Positive = 60 * SECOND
     """A node without contact for so long is unreachable."""
     lease_duration: Annotated[Nanoseconds, Field(ge=SECOND)] = 15 * SECOND
-    """postgres: a standby takes over when the active server has given no sign of life for so long."""
+    """postgres: the others take over from a server that has given no sign of life for so long."""
     max_retries: Annotated[int, Field(ge=1, le=100)] = 3
     """Attempts within one reconcile, before the start point only."""
 

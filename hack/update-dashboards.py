@@ -39,21 +39,31 @@ def quantiles(metric: str, by: str = "") -> dict[str, str]:
 
 
 def total(metric: str, by: str = "") -> str:
-    """A gauge, over all servers."""
+    """A gauge of each server's own share, over all servers."""
     return f'sum by ({by}) ({metric}{{job=~"$job"}})' if by else f'sum({metric}{{job=~"$job"}})'
 
 
 def one(metric: str, by: str = "instance") -> str:
-    """A gauge of which each server has its own view."""
+    """A gauge of which each server has its own view; of the whole store, which all see, the greatest."""
     return f'max by ({by}) ({metric}{{job=~"$job"}})'
 
 
+def whole(metric: str, by: str = "", *, where: str = "") -> str:
+    """A gauge over the whole store, which every server says, summed up by one of its labels."""
+    return f'sum{f" by ({by}) " if by else ""}(max by (job, status, provider) ({metric}{{job=~"$job"{where}}}))'
+
+
 FLEET = (
-    Panel("Nodes by status", "short", {"{{status}}": total("vendetta_nodes", "status")}),
+    Panel("Nodes by status", "short", {"{{status}}": whole("vendetta_nodes", "status")}),
     Panel(
         "Unreachable",
         "percentunit",
-        {"of all": 'sum(vendetta_nodes{job=~"$job", status="unreachable"}) / (sum(vendetta_nodes{job=~"$job"}) > 0)'},
+        {
+            "of all": whole("vendetta_nodes", where=', status="unreachable"')
+            + " / ("
+            + whole("vendetta_nodes")
+            + " > 0)"
+        },
     ),
     Panel("Probes", "ops", {"{{result}}": rate("vendetta_probes_total", "result")}),
     Panel("Connections open", "short", {"{{instance}}": one("vendetta_sessions")}),
@@ -108,6 +118,13 @@ COMMANDS = (
 CONTROLLER = (
     Panel("Reconciles", "ops", {"{{kind}} {{result}}": rate("vendetta_reconciles_total", "kind, result")}),
     Panel("Time of one reconcile", "s", quantiles("vendetta_reconcile_duration_seconds", "kind")),
+    Panel("Nodes worked on", "short", {"{{instance}}": one("vendetta_replica_nodes")}),
+    Panel(
+        "Servers that share the nodes, as each sees it",
+        "short",
+        {"{{instance}}": one("vendetta_replica_live_members")},
+    ),
+    Panel("Handing nodes over", "s", quantiles("vendetta_replica_handover_seconds")),
     Panel("Keys waiting", "short", {"{{kind}}": total("vendetta_workqueue_depth", "kind")}),
     Panel(
         "Since a loop's last progress, of what it may take",
@@ -135,7 +152,7 @@ STORE = (
     Panel("Writes", "ops", {"{{instance}}": rate("vendetta_store_write_duration_seconds_count", "instance")}),
     Panel("Writes that failed", "ops", {"{{instance}}": rate("vendetta_store_write_failures_total", "instance")}),
     Panel("Size on disk", "bytes", {"{{instance}}": one("vendetta_store_size_bytes")}),
-    Panel("Revisions", "ops", {"a second": f'sum(deriv(vendetta_store_revision{{job=~"$job"}}[{RATE}]))'}),
+    Panel("Revisions", "ops", {"a second": f'max(deriv(vendetta_store_revision{{job=~"$job"}}[{RATE}]))'}),
 )
 API = (
     Panel("Responses", "reqps", {"{{code}}": rate("vendetta_http_requests_total", "code")}),

@@ -76,6 +76,10 @@ def start(
     ] = None,
     host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free one.")] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(metavar="ROLE", help="all, api or controller: what it does beside others."),
+    ] = None,
     log_level: Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warn or error.")] = None,
     log_format: Annotated[str | None, typer.Option(metavar="FORMAT", help="json or text.")] = None,
 ) -> int:
@@ -87,7 +91,13 @@ def start(
     """
     from controller.config import ConfigError, load  # noqa: PLC0415 - loads the models, see manifests
 
-    flags = {"server.host": host, "server.port": port, "logging.level": log_level, "logging.format": log_format}
+    flags = {
+        "server.host": host,
+        "server.port": port,
+        "server.role": role,
+        "logging.level": log_level,
+        "logging.format": log_format,
+    }
     again = partial(load, config, flags=flags)
     try:
         loaded = again()

@@ -50,6 +50,11 @@ def check_sense(settings: Settings, values: Values, problems: list[str]) -> None
     """Settings that are valid each by itself and do not go together."""
     if settings.registry.provider == "postgres" and not settings.registry.dsn:
         problems.append("registry.dsn is missing: registry.provider is postgres, which needs postgresql://HOST/NAME")
+    if settings.server.role != "all" and settings.registry.provider != "postgres":
+        problems.append(
+            f"server.role: {settings.server.role} needs other servers on the same store: "
+            "set registry.provider to postgres, or leave the role at all"
+        )
     path = settings.websocket.path
     if path == "/" or any(path == taken or path.startswith(taken + "/") for taken in TAKEN_PATHS):
         origin = values["websocket", "path"].origin

@@ -14,7 +14,7 @@ Guarantees, whichever backend it is (docs/reference/store.md):
 Reads are served from memory and never block on a disk, except output and old history.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -196,16 +196,6 @@ class Store(Protocol):
     """Identifies this history: drawn once for a durable store, at each start for the memory store."""
     meter: StoreMeter
     """What it measures of itself."""
-
-    async def acquire(self, told: Callable[[str], None]) -> None:
-        """Before `start`: wait until no other server is the active one on this store, and be it.
-
-        `told` hears who is, each time that this is news. Raises Unavailable with a sentence that says what to do. A
-        store that was started without it may share its data with others, who all write.
-        """
-
-    async def lost(self) -> str:
-        """Wait until this server is not the active one any more: nothing that it writes is stored. Returns why."""
 
     def membership(self, *, takes_shares: bool, address: str) -> Membership:
         """This server's place among the servers on this store. To be asked for once, before `start`; run it after.

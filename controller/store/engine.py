@@ -5,7 +5,7 @@ A write is staged, persisted, published, in this order and each in order of revi
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import uuid4
 
@@ -48,15 +48,6 @@ class Engine(ABC):
         self._outputs = Waiters()
         self._staging = Staging(self._state, clock, announce)
         self._refusal = "the store is not started"
-
-    async def acquire(self, told: Callable[[str], None]) -> None:
-        """Be the active server: one process is all there is."""
-        del told
-
-    async def lost(self) -> str:
-        """Nobody takes over. Never returns."""
-        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        return await never
 
     def membership(self, *, takes_shares: bool, address: str) -> Membership:
         """This server's place: it has the store for itself."""

@@ -40,6 +40,7 @@ class Loops:
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.has_place = True
 
     def stuck(self) -> list[str]:
         """The loops that are stuck."""

@@ -9,15 +9,13 @@ from collections.abc import Callable
 import asyncpg
 
 from controller.store.base import NoPlace
-from controller.store.postgres.lease import Lease
-from controller.store.postgres.rows import Head
+from controller.store.postgres.rows import Head, read_head
 
 
 class Fence:
     """Whether this server may write. One that was never asked to join may: it has the store for itself."""
 
-    def __init__(self, lease: Lease) -> None:
-        self._lease = lease
+    def __init__(self) -> None:
         self.is_up = False
         """Whether a place is needed to write."""
         self._place: str | None = None
@@ -55,7 +53,7 @@ class Fence:
         The place is looked for by a statement of its own, since the one that waited for the lock sees the members as
         they were before; but only when the members are others than the last time.
         """
-        head = await self._lease.head(connection)
+        head = await read_head(connection, lock=True)
         if self.is_up and (self._place is None or (self._place, head.generation) != self._found):
             await self._find_place(connection, head.generation)
         return head

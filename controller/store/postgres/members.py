@@ -70,8 +70,8 @@ class Members:
         return self._me
 
     def view(self) -> View:
-        """What was told last, or LOST."""
-        return self._told
+        """What was told last, or LOST: also when a server that was stopped has not noticed yet how late it is."""
+        return self._told if time.monotonic() < self._until else LOST
 
     async def run(self, on_view: OnView) -> None:
         """Join, stay, and join again. Leaves when cancelled; after an error of `on_view` others wait for the end."""

@@ -17,7 +17,6 @@ from controller.store.postgres.database import Database
 from controller.store.postgres.errors import FAILURES, sentence
 from controller.store.postgres.fence import Fence
 from controller.store.postgres.follower import Follower
-from controller.store.postgres.lease import Lease
 from controller.store.postgres.members import Members, period
 from controller.store.postgres.migrate import known, migrate
 from controller.store.postgres.mirror import read_objects, read_sizes
@@ -53,32 +52,21 @@ class PostgresStore(Engine):
         self._database = Database.of(dsn)
         self._reader = Reader(self._database)
         self._archive = self._old = DurableArchive(self._reader, self._history)
-        self._lease = Lease(self._database, lease)
-        self._fence = Fence(self._lease)
-        self._length = lease
+        self._fence = Fence()
+        self._lease = lease
         upkeep = Upkeep(self._database, self._fence, limits, clock.now, self._compacted)
         self._writer = Writer(self._database, self._fence, self, upkeep, failpoint=failpoint)
         self._follower = Follower(self._database, self)
         self._posts = Posts(self._database, self._fence, period(lease))
         self._tasks: list[asyncio.Task[None]] = []
-        self._keeper: asyncio.Task[None] | None = None
         self._failed: tuple[str, datetime] | None = None
         self._blind: str | None = None
         self._appended = 0
         self._seen = 0.0
 
-    async def acquire(self, told: Callable[[str], None]) -> None:
-        """Wait until no other server is the active one; from then on be fenced off as soon as one is."""
-        await self._lease.acquire(told)
-        self._keeper = asyncio.create_task(self._lease.keep(), name="store-lease")
-
-    async def lost(self) -> str:
-        """Wait until another server may be the active one. Returns why."""
-        return await self._lease.lost()
-
     def membership(self, *, takes_shares: bool, address: str) -> Membership:
         """This server's place among those on the database. From here on it writes nothing without one."""
-        return Members(self._database, self._fence, lease=self._length, takes_shares=takes_shares, address=address)
+        return Members(self._database, self._fence, lease=self._lease, takes_shares=takes_shares, address=address)
 
     def bulletin(self) -> Bulletin:
         """What those servers tell each other."""
@@ -89,7 +77,6 @@ class PostgresStore(Engine):
         try:
             await self._load()
         except (Unavailable, *FAILURES) as error:
-            await self._step_down()
             if isinstance(error, Unavailable):
                 raise
             raise Unavailable(f"cannot open the store in PostgreSQL: {sentence(error)}") from error
@@ -114,13 +101,6 @@ class PostgresStore(Engine):
                 await task
         self._reader.close()
         self._end_waits()
-        await self._step_down()
-
-    async def _step_down(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
-            await self._lease.release()
 
     async def write(self, *operations: Operation) -> Sequence[Resource | None]:
         """Apply all or none; returns, for each operation, the object stored (None for Delete and Append).

@@ -14,7 +14,6 @@ from controller.store.base import Store
 from controller.store.postgres import posts
 from controller.store.postgres.database import Database
 from controller.store.postgres.fence import Fence
-from controller.store.postgres.lease import Lease
 from controller.store.postgres.posts import Posts
 from tests.contract.store.objects import PostgresBackend, SetClock
 from tests.support.postgres import OwnServer, fresh_dsn
@@ -28,7 +27,7 @@ class Member:
     def __init__(self, dsn: str, member: str) -> None:
         self.id = member
         database = Database.of(dsn)
-        self.fence = Fence(Lease(database, 600))
+        self.fence = Fence()
         self.fence.let_in(member)
         self.posts = Posts(database, self.fence, PERIOD)
         self.heard: list[tuple[str, str, Value | None]] = []

@@ -52,6 +52,17 @@ def test_a_stuck_loop_makes_it_unhealthy(live: Live) -> None:
     assert httpx2.get(f"{live.url}/readyz").text == "ok"
 
 
+def test_a_server_without_a_place_lives_and_gets_no_requests(live: Live) -> None:
+    """D-3: it can change nothing, joins the others on the store again by itself, and need not be restarted."""
+    live.loops.has_place = False
+    try:
+        assert httpx2.get(f"{live.url}/livez").status_code == 200
+        assert httpx2.get(f"{live.url}/readyz").status_code == 503
+        assert "no place" in httpx2.get(f"{live.url}/readyz").text
+    finally:
+        live.loops.has_place = True
+
+
 @pytest.mark.parametrize("accept", [None, "*/*", "application/json", "text/html,application/xhtml+xml,*/*;q=0.8"])
 def test_metrics_are_json_unless_asked_otherwise(live: Live, accept: str | None) -> None:
     """D-4: for */*, JSON, browsers and no Accept."""

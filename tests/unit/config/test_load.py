@@ -125,6 +125,8 @@ def test_a_url_is_no_relative_path(tmp_path: Path, dsn: str) -> None:
         ('server: {trusted_proxies: ["10.0.0.0/40"]}', "c.yaml:1: server.trusted_proxies[0] is wrong"),
         ("registry: {provider: redis}", "must be 'memory', 'sqlite' or 'postgres', got 'redis'"),
         ("registry: {provider: postgres}", "registry.dsn is missing"),
+        ("server: {role: api}", "needs other servers on the same store"),
+        ("server: {role: standby}", "must be 'all', 'api' or 'controller', got 'standby'"),
         ("registry: {node_timeout: 60}", 'registry.node_timeout must be a duration such as "30s", got 60'),
         ("registry: {node_timeout: 1d}", "registry.node_timeout is wrong: '1d' is not a duration"),
         ("registry: {node_timeout: -1s}", "registry.node_timeout is wrong: '-1s' is not a duration"),

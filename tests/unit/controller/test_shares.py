@@ -71,7 +71,7 @@ class Replica:
             await self.handover.round()
 
     async def _release(self, kept: Names, limit: float) -> None:
-        await asyncio.sleep(limit / 4)
+        await asyncio.sleep(limit)
         self.working &= set(kept.values())
 
     def _take(self, taken: Names) -> None:
