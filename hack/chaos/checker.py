@@ -19,7 +19,17 @@ ENDED = {"success", "error", "timeout", "cancelled", "unknown"}
 NEVER_SENT = {"DeliveryTimeout", "NodeStorageFull", "AuthFailed", "HostKeyMismatch", "UnsupportedShell", "Conflict"}
 """Reasons that say: it did not run."""
 KILLED = 128 + 9
-RULES = ("executed twice", "lost silently", "wrong bytes", "changed its end", "false result", "bystander hit", "odd")
+RULES = (
+    "executed twice",
+    "lost silently",
+    "wrong bytes",
+    "changed its end",
+    "false result",
+    "event told twice",
+    "event missed",
+    "bystander hit",
+    "odd",
+)
 
 
 class Evidence:
@@ -90,7 +100,7 @@ class Verdict:
 def check(evidence: Evidence) -> Verdict:
     """Apply every rule."""
     verdict = Verdict()
-    for rule in (_once, _not_lost, _ends_stay, _results, _bytes, _bystanders):
+    for rule in (_once, _not_lost, _ends_stay, _results, _bytes, _events, _bystanders):
         rule(evidence, verdict)
     for fact in evidence.facts("odd"):
         verdict.breaks("odd", fact["id"], fact["what"])
@@ -208,6 +218,21 @@ def _begins_alike(one: bytes, other: bytes) -> bool:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def _events(evidence: Evidence, verdict: Verdict) -> None:
+    """Each is told once; and every server, asked afterwards, tells the same."""
+    told = Counter(fact["event"] for fact in evidence.facts("told"))
+    verdict.compared["events"] = len(told)
+    for id_, times in told.items():
+        if times > 1:
+            verdict.breaks("event told twice", id_, f"told {times} times")
+    replayed: defaultdict[str, set[str]] = defaultdict(set)
+    for fact in evidence.facts("replayed"):
+        replayed[fact["by"]].add(fact["event"])
+    for server, events in replayed.items():
+        for id_ in events ^ told.keys():
+            verdict.breaks("event missed", id_, f"{server} {'only' if id_ in events else 'not'}")
 
 
 def _bystanders(evidence: Evidence, verdict: Verdict) -> None:

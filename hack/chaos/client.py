@@ -18,9 +18,9 @@ PAUSE = 0.15
 class Client:
     """One for all orders. `history` holds the last status seen of each acknowledged one."""
 
-    def __init__(self, url: str, journal: Journal) -> None:
+    def __init__(self, url: str, journal: Journal, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         limits = httpx2.Limits(max_connections=100)
-        self.http = httpx2.AsyncClient(base_url=url, trust_env=False, timeout=5, limits=limits)
+        self.http = httpx2.AsyncClient(base_url=url, trust_env=False, timeout=5, limits=limits, transport=transport)
         self.journal = journal
         self.history: dict[str, str] = {}
         self.refused = 0
@@ -60,6 +60,8 @@ class Client:
             answer = await self.http.get(f"/api/v1/commands/{id_}")
         except httpx2.TransportError:
             return ""
+        if "Warning" in answer.headers:
+            return ""  # said to be stale: the server cannot reach its database
         if answer.status_code == 404:
             self.journal.note("seen", id=id_, asked=asked, status="missing", reason="", via="get")
             return "missing"

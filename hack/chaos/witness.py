@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import httpx2
 
@@ -11,21 +12,49 @@ from hack.chaos.client import ENDED, Client
 
 GLANCES = 20
 """Looks a second at commands that were seen before."""
+REPLAY = 30.0
+"""Seconds within which a server tells again what it has told."""
 
 
-async def follow_events(client: Client) -> None:
-    """Every `command_result`, resumed with Last-Event-ID after each loss."""
-    last = ""
-    while True:
-        try:
-            headers = {"Last-Event-ID": last} if last else {}
-            async with client.http.stream("GET", "/ws", headers=headers, timeout=None) as stream:
-                async for id_, event in _events(stream):
-                    last = id_ or last
-                    _note(client, event)
-        except httpx2.TransportError:
-            pass
-        await asyncio.sleep(0.1)
+class Audience:
+    """Follows the event stream and is never told twice. `first` and `last` are the ids of what it has heard."""
+
+    def __init__(self, client: Client, silence: float | None = None) -> None:
+        self.first = self.last = ""
+        self._client = client
+        self._timeout = httpx2.Timeout(5, read=silence)
+
+    async def follow(self) -> None:
+        """Every event, resumed with Last-Event-ID after each loss, and after `silence` seconds without a sound."""
+        while True:
+            with suppress(httpx2.TransportError):
+                async with self._listening(self._client.http, "/ws", self.last) as events:
+                    async for id_, event in events:
+                        self.last = id_ or self.last
+                        self.first = self.first or self.last
+                        _note(self._client, event, id_)
+            await asyncio.sleep(0.1)
+
+    async def replay(self, url: str) -> None:
+        """All that it should have heard, as that server tells it to somebody who asks now."""
+        with suppress(TimeoutError):
+            async with (
+                asyncio.timeout(REPLAY),
+                httpx2.AsyncClient(trust_env=False) as http,
+                self._listening(http, f"{url}/ws", self.first) as events,
+            ):
+                async for id_, _ in events:
+                    self._client.journal.note("replayed", event=id_, by=url)
+                    if id_ == self.last:
+                        return
+
+    @asynccontextmanager
+    async def _listening(
+        self, http: httpx2.AsyncClient, url: str, since: str
+    ) -> AsyncIterator[AsyncIterator[tuple[str, dict[str, object]]]]:
+        headers = {"Last-Event-ID": since} if since else {}
+        async with http.stream("GET", url, headers=headers, timeout=self._timeout) as stream:
+            yield _events(stream)
 
 
 async def _events(stream: httpx2.Response) -> AsyncIterator[tuple[str, dict[str, object]]]:
@@ -39,8 +68,10 @@ async def _events(stream: httpx2.Response) -> AsyncIterator[tuple[str, dict[str,
                 yield fields.get(b"id", b"").decode(), json.loads(fields[b"data"])
 
 
-def _note(client: Client, event: dict[str, object]) -> None:
+def _note(client: Client, event: dict[str, object], id_: str) -> None:
     data = event["data"]
+    if event["type"] != "initial_state":
+        client.journal.note("told", event=id_, kind=event["type"])
     if event["type"] == "command_result" and isinstance(data, dict):
         facts = {"id": data["id"], "status": data["status"], "reason": data["reason"]}
         client.journal.note("event", exit_code=data.get("exit_code"), late=bool(data.get("late")), **facts)

@@ -50,8 +50,13 @@ def server_url() -> str:
 
 
 def target() -> int | str:
-    """Where that server listens on this machine: a port, or a socket's path."""
-    url = urlsplit(server_url())
+    """Where that server listens on this machine."""
+    return target_of(server_url())
+
+
+def target_of(database: str) -> int | str:
+    """Where the server of this URL listens on this machine: a port, or a socket's path."""
+    url = urlsplit(database)
     folder = parse_qs(url.query).get("host")
     return f"{folder[0]}/.s.PGSQL.{url.port or 5432}" if folder else url.port or 5432
 

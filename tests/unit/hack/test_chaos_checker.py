@@ -167,6 +167,25 @@ def two_of_one_id(evidence: Evidence) -> None:
     evidence.note("acknowledged", id="c1", created="2026-01-01T00:00:01Z")
 
 
+def an_event_again(evidence: Evidence) -> None:
+    evidence.note("told", event="s-1")
+    evidence.note("told", event="s-1")
+
+
+def an_event_less(evidence: Evidence) -> None:
+    evidence.note("told", event="s-1")
+    evidence.note("replayed", event="s-1", by="a")
+    evidence.note("replayed", event="s-2", by="a")
+
+
+def an_event_more(evidence: Evidence) -> None:
+    """Made up, or not told by one of the servers."""
+    for event in ("s-1", "s-2"):
+        evidence.note("told", event=event)
+        evidence.note("replayed", event=event, by="a")
+    evidence.note("replayed", event="s-1", by="b")
+
+
 @pytest.mark.parametrize(
     ("plant", "rule"),
     [
@@ -191,6 +210,9 @@ def two_of_one_id(evidence: Evidence) -> None:
         (never_sent_but_ran, "false result"),
         (bystander, "bystander hit"),
         (two_of_one_id, "odd"),
+        (an_event_again, "event told twice"),
+        (an_event_less, "event missed"),
+        (an_event_more, "event missed"),
     ],
 )
 def test_a_planted_violation_is_found(evidence: Evidence, plant: Callable[[Evidence], None], rule: str) -> None:
