@@ -21,6 +21,7 @@ from api.cli import (
     verbs_kubeconfig,
     verbs_node,
     verbs_run,
+    verbs_store,
     verbs_token,
     verbs_wait,
 )
@@ -84,6 +85,7 @@ for module in (
     verbs_token,
     verbs_kubeconfig,
     verbs_coordination,
+    verbs_store,
     verbs_agent,
 ):
     module.register(app)

@@ -12,8 +12,6 @@ from controller.store.migrations import Applied, Migration, check_applied, read_
 from controller.store.postgres.database import Database, quoted
 
 _OURS: Final = "made by vendetta"
-_OLDEST_KNOWN: Final = 4
-"""The migration from which on `head` tells which versions may use the schema."""
 _PATIENCE: Final = "4s"
 """How long to wait until nobody reads: those who come meanwhile wait as well, and for no longer than they would."""
 
@@ -24,10 +22,8 @@ def known() -> Sequence[Migration]:
     return read_migrations(schema_files().joinpath("postgres"))
 
 
-async def migrate(
-    connection: asyncpg.Connection, database: Database, migrations: Sequence[Migration], *, upto: int | None = None
-) -> None:
-    """Bring the schema to the newest version, or to that of a number, all or nothing.
+async def migrate(connection: asyncpg.Connection, database: Database, migrations: Sequence[Migration]) -> None:
+    """Bring the schema to the newest version, all or nothing.
 
     Raises Unavailable for a foreign, newer or altered one.
 
@@ -38,7 +34,7 @@ async def migrate(
         await connection.execute("SELECT pg_advisory_xact_lock(hashtext('vendetta'), hashtext($1))", database.schema)
         applied = await _applied(connection, database.schema)
         check_applied(applied, migrations)
-        missing = [m for m in migrations if m.number not in applied and (upto is None or m.number <= upto)]
+        missing = [migration for migration in migrations if migration.number not in applied]
         if missing:
             await _apply(connection, applied, missing)
 
@@ -55,6 +51,11 @@ async def _applied(connection: asyncpg.Connection, schema: str) -> dict[int, App
     if comment is None or comment["text"] != _OURS:
         await connection.execute(f"COMMENT ON SCHEMA {quoted(schema)} IS '{_OURS}'")
         await connection.execute("CREATE TABLE migrations (number integer PRIMARY KEY, name text, checksum text)")
+    return await read_applied(connection)
+
+
+async def read_applied(connection: asyncpg.Connection) -> dict[int, Applied]:
+    """What a schema of ours has, by number."""
     # The column came later than the table, and is added by whoever has something to apply.
     rows = await connection.fetch(
         "SELECT number, checksum, (to_jsonb(migrations) ->> 'compatible_with')::integer AS oldest FROM migrations"
@@ -91,7 +92,4 @@ async def _apply(
         )
     if not applied:
         await connection.execute("INSERT INTO head (uid) VALUES ($1)", str(uuid4()))
-    if max(applied.keys() | {migration.number for migration in missing}) >= _OLDEST_KNOWN:
-        await connection.execute(
-            "UPDATE head SET oldest = (SELECT coalesce(max(compatible_with), 0) FROM migrations)"
-        )
+    await connection.execute("UPDATE head SET oldest = (SELECT max(compatible_with) FROM migrations)")

@@ -28,12 +28,11 @@ class Head:
     compacted: int
     appended: int
     bytes: int
-    epoch: int
     generation: int
     oldest: int
 
 
-_READ_HEAD = "SELECT uid, revision, compacted, appended, bytes, epoch, generation, oldest FROM head"
+_READ_HEAD = "SELECT uid, revision, compacted, appended, bytes, generation, oldest FROM head"
 
 
 async def read_head(connection: asyncpg.Connection, *, lock: bool = False) -> Head:

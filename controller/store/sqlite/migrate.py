@@ -33,11 +33,23 @@ def _applied(connection: sqlite3.Connection) -> dict[int, Applied]:
     if not tables:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT, checksum TEXT)")
-    columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(migrations)")]
-    if "compatible_with" not in columns:
+    if "compatible_with" not in _columns(connection):
         connection.execute("ALTER TABLE migrations ADD COLUMN compatible_with INTEGER")
-    rows = connection.execute("SELECT number, checksum, compatible_with FROM migrations")
-    return {number: Applied(checksum=checksum, compatible_with=oldest) for number, checksum, oldest in rows}
+    return read_applied(connection)
+
+
+def read_applied(connection: sqlite3.Connection) -> dict[int, Applied]:
+    """What the database has, by number. Raises Unavailable for one of another program."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID:
+        raise Unavailable("the file is the database of another program, or empty")
+    oldest = "compatible_with" if "compatible_with" in _columns(connection) else "NULL"
+    rows = connection.execute(f"SELECT number, checksum, {oldest} FROM migrations")  # noqa: S608 - one of two words
+    return {number: Applied(checksum=checksum, compatible_with=with_) for number, checksum, with_ in rows}
+
+
+def _columns(connection: sqlite3.Connection) -> list[str]:
+    return [name for _, name, *_ in connection.execute("PRAGMA table_info(migrations)")]
 
 
 def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
