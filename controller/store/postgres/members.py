@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -54,6 +55,7 @@ class Members:
         self._lease = lease
         self._takes_shares = takes_shares
         self._address = address
+        self._place = place_of(address)
         self._connection: asyncpg.Connection | None = None
         self._me = str(uuid4())
         self._former = self._me
@@ -115,14 +117,16 @@ class Members:
                 "UPDATE head SET epoch = epoch + 1, holder = 'servers of a newer version', expires = 'infinity' "
                 "WHERE expires IS DISTINCT FROM 'infinity'"
             )
-            await connection.execute("DELETE FROM members WHERE id IN ($1, $2)", self._former, self._me)
+            gone = [self._former, self._me, *await self._predecessors(connection)]
+            await connection.execute("DELETE FROM members WHERE id = ANY($1::text[])", gone)
             await connection.execute(
-                "INSERT INTO members (id, host, pid, address, since, expires, takes_shares) "
-                "VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp() + $5, $6)",
+                "INSERT INTO members (id, host, pid, address, place, since, expires, takes_shares) "
+                "VALUES ($1, $2, $3, $4, $5, clock_timestamp(), clock_timestamp() + $6, $7)",
                 self._me,
                 socket.gethostname(),
                 os.getpid(),
                 self._address,
+                self._place,
                 timedelta(seconds=self._lease),
                 self._takes_shares,
             )
@@ -131,6 +135,11 @@ class Members:
         self._acknowledged = self._written = 0
         self._newest = self._told = LOST
         self._fence.let_in(self._me)
+
+    async def _predecessors(self, connection: asyncpg.Connection) -> list[str]:
+        """Members that listened where this one does, and whose process is gone: they need not be waited for."""
+        rows = await connection.fetch("SELECT id, pid FROM members WHERE place = $1", self._place)
+        return [row["id"] for row in rows if not _runs(row["pid"])]
 
     async def _stay(self) -> None:
         """Renew the place and look at the others, until the place is lost."""
@@ -273,6 +282,23 @@ class Members:
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.terminate()
+
+
+def place_of(address: str) -> str:
+    """Where on which machine that address is. Two processes have it only one after the other."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot} {Path('/proc/self/ns/net').readlink()} {address}"
+
+
+def _runs(pid: int) -> bool:
+    """Whether another process has that number. In a new container it is this one's."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
 
 
 def _channel(database: Database) -> str:

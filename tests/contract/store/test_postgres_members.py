@@ -1,6 +1,7 @@
 """Servers that share the work on a PostgreSQL store: views that settle, expulsion, and the fence."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
@@ -10,6 +11,7 @@ import pytest
 
 from controller.membership import LOST, View
 from controller.store.base import Store, Unavailable
+from controller.store.postgres import members
 from controller.store.postgres.database import Database
 from tests.contract.store.objects import PostgresBackend, SetClock, create, node
 from tests.support.postgres import fresh_dsn
@@ -23,9 +25,9 @@ class Member:
 
     everybody: list["Member"]
 
-    def __init__(self, store: Store, *, takes_shares: bool = True) -> None:
+    def __init__(self, store: Store, *, takes_shares: bool = True, address: str = "") -> None:
         self.store = store
-        self.membership = store.membership(takes_shares=takes_shares, address="http://127.0.0.1:1")
+        self.membership = store.membership(takes_shares=takes_shares, address=address or f"127.0.0.1:{id(self)}")
         self.told: list[View] = []
         self.held: set[int] = set()
         self.may_answer = asyncio.Event()
@@ -95,8 +97,8 @@ async def make(backend: PostgresBackend) -> AsyncIterator[Make]:
     Member.everybody = []
     async with AsyncExitStack() as stack:
 
-        def made(lease: float = LONG, *, takes_shares: bool = True) -> Member:
-            member = Member(backend.open(lease=lease), takes_shares=takes_shares)
+        def made(lease: float = LONG, *, takes_shares: bool = True, address: str = "") -> Member:
+            member = Member(backend.open(lease=lease), takes_shares=takes_shares, address=address)
             stack.push_async_callback(member.store.aclose)
             stack.push_async_callback(member.leave)
             stack.callback(member.may_answer.set)
@@ -257,3 +259,44 @@ async def test_a_server_of_the_version_before_is_out(make: Make, other: asyncpg.
     await settled(member)
     assert await other.fetchval("SELECT epoch FROM head WHERE expires = 'infinity'") == 8
     assert (await create(member.store, node("n"))).metadata.resource_version == "1"
+
+
+async def killed(other: asyncpg.Connection, pid: int) -> str:
+    """A member that was killed in the moment after it had joined, at the address `here`. Its id."""
+    id_ = f"killed-{pid}"
+    await other.execute(
+        "WITH raised AS (UPDATE head SET generation = generation + 1) "
+        "INSERT INTO members (id, host, pid, address, place, since, expires, takes_shares) "
+        "VALUES ($1, '', $2, 'here', $3, now(), now() + interval '1 hour', true)",
+        id_,
+        pid,
+        members.place_of("here"),
+    )
+    return id_
+
+
+async def test_who_was_killed_is_not_waited_for_by_who_comes_in_its_place(
+    make: Make, other: asyncpg.Connection
+) -> None:
+    """Its address is free again, and its process gone."""
+    first = make()
+    await first.join()
+    await settled(first)
+    process = await asyncio.create_subprocess_exec("true")
+    await process.wait()
+    dead, reborn = await killed(other, process.pid), await killed(other, os.getpid())
+    await first.until(lambda view: {dead, reborn} < view.live)
+    second = make(address="here")
+    await second.join()
+    await settled(first, second)
+
+
+async def test_who_only_seems_to_be_killed_is_waited_for(make: Make, other: asyncpg.Connection) -> None:
+    """Its process is there: it may be about to stop, and in the middle of work."""
+    first, second = make(), make(address="here")
+    await first.join()
+    slow = await killed(other, os.getppid())
+    await second.join()
+    await second.until(lambda view: len(view.live) == 3)
+    assert slow in second.told[-1].live
+    assert not second.told[-1].settled

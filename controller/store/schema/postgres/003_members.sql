@@ -1,7 +1,7 @@
 -- compatible-with: 002
 -- The servers on this store. Whoever joins, leaves or is expelled raises `head.generation` in the same transaction, which
 -- locks `head` as every writing transaction does: nobody is expelled in the middle of a write. `expires` is by this
--- database's clock. `seen` is the generation of the last view whose losses this member has stopped working on.
+-- database's clock. `place` is where it listens: nobody else can be there before it has gone. `seen` is the generation of the last view whose losses this member has stopped working on.
 ALTER TABLE head ADD COLUMN generation bigint NOT NULL DEFAULT 0;
 
 CREATE TABLE members (
@@ -9,6 +9,7 @@ CREATE TABLE members (
     host text NOT NULL,
     pid integer NOT NULL,
     address text NOT NULL,
+    place text NOT NULL DEFAULT '',
     since timestamptz NOT NULL,
     expires timestamptz NOT NULL,
     takes_shares boolean NOT NULL,
