@@ -125,9 +125,15 @@ class Endpoint:
         _check(operation, scope)
         scope[OPERATION] = operation
         scope[PARSED] = parse(operation.parameters, request.url.query) if scope["query_string"] else {}
-        if self._names_objects or method not in _BODILESS:
-            await _catch_up(request)
-        response = await operation.handler(request)
+        newest = True
+        if self._names_objects or method not in _BODILESS or "continue" in scope[PARSED]:
+            newest = await _catch_up(request)
+        try:
+            response = await operation.handler(request)
+        except KNOWN as error:
+            if not newest and translate(error).status == 404:
+                raise Unavailable("whether that is there cannot be found out") from error
+            raise
         return _without_body(response) if method == "HEAD" else response
 
 
@@ -157,20 +163,23 @@ def _check(operation: Operation, scope: Scope) -> None:
         raise forbidden(f"this needs the role {operation.role.value}")
 
 
-async def _catch_up(request: Request) -> None:
+async def _catch_up(request: Request) -> bool:
     """Whoever reads one object, or changes any, sees what was committed through other replicas before (G-4).
 
-    While that cannot be found out, what is known is shown, and nothing is changed: raises Unavailable.
+    While that cannot be found out, what is known is shown, what is not may be there all the same, and nothing is
+    changed. Returns whether it could be. Raises Unavailable.
     """
     context: Context = request.app.state.context
     reads = request.method in _BODILESS
     if reads and context.store.staleness() is not None:
-        return
+        return False
     try:
         await context.store.current()
     except Unavailable:
         if not reads:
             raise
+        return False
+    return True
 
 
 def _tell_age(scope: Scope, response: Response) -> None:

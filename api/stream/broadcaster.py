@@ -148,6 +148,9 @@ class Broadcaster:
             yield [self._stand_at_snapshot(client, resync=False)]
             return
         revision = self._encoder.revision_of(last_event_id)
+        if revision is not None and revision > self._store.revision() and not await self._catch_up():
+            client.end()  # it comes back, to a server that knows
+            return
         if revision is None or revision > self._store.revision():
             yield [self._stand_at_snapshot(client, resync=True)]
             return
@@ -156,6 +159,14 @@ class Broadcaster:
                 yield missed
         except Expired:
             yield [self._stand_at_snapshot(client, resync=True)]
+
+    async def _catch_up(self) -> bool:
+        """Another server may have told what this one has not heard of yet. Whether that could be found out."""
+        try:
+            await self._store.current()
+        except Unavailable:
+            return False
+        return True
 
     def _stand_at_snapshot(self, client: Client, *, resync: bool) -> Event:
         """No await in here: that makes the snapshot and the place one moment."""

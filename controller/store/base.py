@@ -248,7 +248,8 @@ class Store(Protocol):
     ) -> Watch:
         """Changes of those kinds (None: all), of one name if given, after `since` (None: from now).
 
-        Raises Expired (on entering) when `since` is older than the retained history or newer than the store.
+        Raises Expired (on entering) when `since` is older than the retained history or newer than the store, whatever
+        process wrote it; Unavailable when that cannot be found out.
         """
 
     async def read_output(

@@ -1,7 +1,7 @@
 """The watch: a place in the history that moves on. It holds no changes of its own, so nothing is ever dropped."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol, Self
 
 from controller.store.base import Change, Expired
@@ -64,14 +64,28 @@ class DurableArchive:
 class Cursor:
     """One watch. For one task at a time."""
 
-    def __init__(self, history: History, archive: Archive, interest: Interest, since: int) -> None:
+    def __init__(
+        self,
+        history: History,
+        archive: Archive,
+        interest: Interest,
+        since: int,
+        current: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`current` waits until everything is known that was committed (`Store.current`)."""
+        self._current = current
         self._history = history
         self._archive = archive
         self._interest = interest
         self.revision = since
 
     async def __aenter__(self) -> Self:
-        """Check that the history from here on is complete. Raises Expired."""
+        """Check that the history from here on is complete. Raises Expired, Unavailable.
+
+        Another process may have shown a revision that this one has not heard of yet.
+        """
+        if self.revision > self._history.head:
+            await self._current()
         oldest, newest = self._archive.oldest(), self._history.head
         if not oldest <= self.revision <= newest:
             raise Expired(

@@ -104,7 +104,7 @@ class Engine(ABC):
     ) -> Watch:
         """Changes of those kinds (None: all), of one name if given, after `since` (None: from this call on)."""
         start = self._state.revision if since is None else since
-        return Cursor(self._history, self._archive, Interest(kinds=kinds, name=name), start)
+        return Cursor(self._history, self._archive, Interest(kinds=kinds, name=name), start, self.current)
 
     def output_sizes(self, command_uid: str) -> tuple[int, int]:
         """Bytes stored of (stdout, stderr)."""

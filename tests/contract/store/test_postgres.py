@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from controller.store.base import AlreadyExists, Conflict, Store, Unavailable, Update
+from controller.store.base import AlreadyExists, Conflict, Expired, Store, Unavailable, Update
 from controller.store.postgres.database import Database
 from controller.store.postgres.errors import sentence
 from tests.contract.store.objects import PostgresBackend, SetClock, append, command, create, labelled, node
@@ -84,6 +84,17 @@ async def test_one_of_two_servers_wins(servers: list[Store]) -> None:
         await create(servers[1], node("n"))
     await asyncio.gather(*(store.current() for store in servers))
     assert all(store.get("Node", "n") == servers[1].get("Node", "n") for store in servers)
+
+
+async def test_a_watch_goes_on_from_what_another_server_has_shown(servers: list[Store]) -> None:
+    """From a revision that this one has not heard of yet; one that never was is refused all the same."""
+    for n in range(10):
+        shown = await create(servers[0], node(f"n{n}"))
+        async with servers[1].watch(since=int(shown.metadata.resource_version)) as watch:
+            assert watch.revision == n + 1
+    with pytest.raises(Expired):
+        async with servers[1].watch(since=99):
+            pass
 
 
 async def test_output_of_one_server_is_followed_on_another(servers: list[Store]) -> None:
