@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
@@ -21,7 +22,8 @@ class OwnServer:
 
         self._folder = tempfile.mkdtemp(prefix="vnd-pg-")
         os.chmod(self._folder, 0o755)
-        self._server: PostgresServer = get_server(os.path.join(self._folder, "data"), cleanup_mode="stop")
+        self.data = Path(self._folder) / "data"
+        self._server: PostgresServer = get_server(self.data, cleanup_mode="stop")
         self.url = str(self._server.get_uri())
 
     def stop(self) -> None:

@@ -93,9 +93,11 @@ class Follower:
     async def _look(self, connection: asyncpg.Connection) -> None:
         self._begun += 1
         this, begun = self._begun, time.monotonic()
-        async with self._database.transaction(connection, "REPEATABLE READ, READ ONLY"):
-            head = await read_head(connection)
-            await catch_up(connection, head, self._mirror)
+        head = await read_head(connection, schema=self._database.schema)
+        if head.revision > self._mirror.revision() or head.appended > self._mirror.appended():
+            async with self._database.transaction(connection, "REPEATABLE READ, READ ONLY"):
+                head = await read_head(connection)
+                await catch_up(connection, head, self._mirror)
         self._mirror.seen(head, begun)
         self._trouble = ""
         self._done = this

@@ -8,6 +8,7 @@ import asyncpg
 
 from controller.resources.scheme import SCHEMA
 from controller.store.base import ChangeType, Unavailable
+from controller.store.postgres.database import quoted
 from controller.store.postgres.migrate import known
 from controller.store.staging import Key, Staged, StagedAppend, StagedChange
 from controller.store.state import Sizes
@@ -32,12 +33,16 @@ class Head:
     oldest: int
 
 
-_READ_HEAD = "SELECT uid, revision, compacted, appended, bytes, generation, oldest FROM head"
+_HEAD: Final = "uid, revision, compacted, appended, bytes, generation, oldest"
 
 
-async def read_head(connection: asyncpg.Connection, *, lock: bool = False) -> Head:
-    """The head; nobody else can move one that was locked until this transaction ends."""
-    row = await connection.fetchrow(f"{_READ_HEAD}{' FOR UPDATE' if lock else ''}")
+async def read_head(connection: asyncpg.Connection, *, lock: bool = False, schema: str = "") -> Head:
+    """The head; nobody else can move one that was locked until this transaction ends.
+
+    Outside a transaction of ours the schema has to be named.
+    """
+    place = f"{quoted(schema)}.head" if schema else "head"
+    row = await connection.fetchrow(f"SELECT {_HEAD} FROM {place}{' FOR UPDATE' if lock else ''}")  # noqa: S608 - constants
     if row is None:
         raise Unavailable("the database was emptied under the server: restore it, or restart for an empty one")
     head = Head(**dict(row))
