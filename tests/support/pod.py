@@ -88,7 +88,10 @@ def find_image() -> Image:
 
 
 class Pod:
-    """The only pod of the only Deployment. `secrets` has the Secrets that the chart does not make."""
+    """A pod of the only Deployment. `secrets` has the Secrets that the chart does not make.
+
+    `environment` is what it has to itself: on one network, each needs a port of its own.
+    """
 
     def __init__(
         self,
@@ -97,8 +100,10 @@ class Pod:
         folder: Path,
         objects: Manifests,
         secrets: Mapping[str, Mapping[str, str]],
+        environment: dict[str, str] | None = None,
     ) -> None:
         self._config, self._root, self._folder, self._objects, self._secrets = config, root, folder, objects, secrets
+        self._environment = environment or {}
         (deployment,) = [obj for (kind, _), obj in objects.items() if kind == "Deployment"]
         self._spec: dict[str, Any] = deployment["spec"]["template"]["spec"]
         (self._container,) = self._spec["containers"]
@@ -121,7 +126,7 @@ class Pod:
             access = "ro" if mount.get("readOnly") else "rw"
             mounts += [str(self.volumes[mount["name"]]), mount["mountPath"], access]
         environment = dict(item.split("=", 1) for item in self._config["Env"])
-        environment |= {item["name"]: item["value"] for item in self._container["env"]}
+        environment |= {item["name"]: item["value"] for item in self._container["env"]} | self._environment
         line = [
             "unshare",
             "--mount",
@@ -138,6 +143,12 @@ class Pod:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(line, env=environment, stdout=log, stderr=log)
 
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(20)
+
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
         assert self._process is not None
@@ -151,7 +162,10 @@ class Pod:
         if "configMap" in volume:
             self._fill(path, self._objects["ConfigMap", volume["configMap"]["name"]]["data"], 0o644)
         elif "secret" in volume:
-            self._fill(path, self._secret(volume["secret"]["secretName"]), volume["secret"]["defaultMode"] | 0o040)
+            files = self._secret(volume["secret"]["secretName"])
+            if items := volume["secret"].get("items"):
+                files = {item["path"]: files[item["key"]] for item in items}
+            self._fill(path, files, volume["secret"]["defaultMode"] | 0o040)
         else:
             os.chown(path, USER, USER)
         return path

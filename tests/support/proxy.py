@@ -1,7 +1,25 @@
 """A TCP proxy between a client and a node, or a database, that can be told to misbehave."""
 
 import asyncio
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+@contextmanager
+def in_background(target: int | str) -> Iterator[int]:
+    """Its port, for a program that has no loop to run one in."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    proxy = asyncio.run_coroutine_threadsafe(Proxy(target).start(), loop).result(10)
+    try:
+        yield proxy.port
+    finally:
+        asyncio.run_coroutine_threadsafe(proxy.aclose(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
 
 
 class Proxy:
