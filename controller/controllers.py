@@ -284,7 +284,8 @@ class Controllers:
                 pass
 
     def _heard_node(self, node: Node, *, there: bool) -> None:
-        self._nodes.queue.add(node.name)
+        if self.shares.mine(node.name):
+            self._nodes.queue.add(node.name)
         if there:
             self._parts.node_log.heard(node)
             self._heard_binding(node)
@@ -320,11 +321,11 @@ class Controllers:
             self._commands.queue.add(moved_up)
         if not there:
             self._janitor.forget(command)
-        elif command.ended:
-            if self.shares.mine(command.spec.node):
+        elif self.shares.mine(command.spec.node):
+            if command.ended:
                 self._janitor.note(command)
-        elif news:
-            self._commands.queue.add(command.name)
+            elif news:
+                self._commands.queue.add(command.name)
 
     def _link_changed(self, node: str) -> None:
         self._nodes.queue.add(node)

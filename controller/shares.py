@@ -10,7 +10,7 @@ settled view and under all views since.
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 from hashlib import blake2b
 from typing import Final
 
@@ -19,6 +19,7 @@ from controller.pins import Pins
 
 Members = frozenset[str]
 
+MOST_REMEMBERED: Final = 100_000
 _JOB: Final = "\0job:"
 """No node's name begins with that."""
 
@@ -30,6 +31,7 @@ class Shares:
         self._membership = membership
         self._pins = pins
         self._views: tuple[Members, ...] = (LOST.live,)
+        self._owned: dict[str, bool] = {}
         self._since: dict[str, datetime] = {}
 
     def tell(self, view: View) -> None:
@@ -38,6 +40,7 @@ class Shares:
             self._views = (view.live,)
         elif view.live not in self._views:
             self._views = (*self._views, view.live)
+        self._owned.clear()
         self._pins.turn(self._membership.me, view.live)
 
     @property
@@ -47,7 +50,7 @@ class Shares:
 
     def mine(self, node: str) -> bool:
         """Whether this server works on the node of that name, be it there or gone."""
-        if not self.live:
+        if not self._membership.view().live:
             return False
         return self._pins.decide(node, hashed=self._is_owned(node), views=self._views)
 
@@ -64,11 +67,16 @@ class Shares:
         return self._since.get(node, default)
 
     def _is_owned(self, key: str) -> bool:
-        me = self._membership.me
-        return all(owner_of(key, members) == me for members in self._views)
+        """By its name, under all views. Remembered: that is asked of each node several times a second."""
+        owned = self._owned.get(key)
+        if owned is None:
+            if len(self._owned) >= MOST_REMEMBERED:
+                self._owned.clear()
+            me = self._membership.me
+            owned = self._owned[key] = all(owner_of(key, members) == me for members in self._views)
+        return owned
 
 
-@lru_cache(1 << 16)
 def owner_of(key: str, members: Members) -> str | None:
     """The member that weighs most for a key."""
     return max(members, key=partial(_weight, key), default=None)

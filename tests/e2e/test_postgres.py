@@ -193,6 +193,10 @@ def test_any_server_answers_for_all(replicas: Replicas, agent: AgentProcess) -> 
     results = [server.send("laptop", "echo from inside", timeout="30s").json() for server in (b, c)]
     assert [result["output"] for result in results] == ["from inside"] * 2
     assert [gauge(server, "vendetta_agents") for server in (a, b, c)] == [1, 0, 0]
+    agent.kill()
+    agent.connect(b.url, "laptop", "--insecure")
+    until("the agent is there", lambda: gauge(b, "vendetta_agents") == 1)
+    assert a.send("laptop", "echo from there", timeout="30s").json()["output"] == "from there"
 
     first = next(s for s in replicas.servers if s is not replicas.owner(NAMES[0]))
     command = first.send(NAMES[0], "echo one; sleep 1; echo two", wait="0").json()["id"]
@@ -208,6 +212,22 @@ def test_any_server_answers_for_all(replicas: Replicas, agent: AgentProcess) -> 
     assert listener.registered() == added[3:]
     assert len({frame.id for frame in listener.frames}) == len(listener.frames)
     assert [f.data["type"] for f in listener.frames].count("initial_state") == 1
+
+
+def test_each_server_says_how_services_are(replicas: Replicas, ssh_node: SshdNode) -> None:
+    """Whichever checks them: in the API, and as targets of Prometheus."""
+    service = {"id": "ssh", "port": ssh_node.port, "check": {"tcp": True, "interval": "1s"}}
+    for number, name in enumerate(NAMES[:3]):
+        replicas.servers[number].register(name, ssh_node, services=[service])
+
+    def running(server: Server) -> bool:
+        found = server.http.get("/api/v1/services/ssh").json()["services"]
+        return [service["status"] for node in found.values() for service in node] == ["running"] * 3
+
+    until("all say that they run", lambda: all(map(running, (*replicas.servers, replicas.gate))))
+    targets = [server.http.get("/api/v1/sd/prometheus").json() for server in (*replicas.servers, replicas.gate)]
+    assert targets == [targets[0]] * 4
+    assert len(targets[0]) == 3
 
 
 def test_a_server_that_only_answers_has_no_share(replicas: Replicas) -> None:

@@ -160,6 +160,20 @@ async def test_another_machine_does_not_take_a_connected_nodes_place(hub: Hub, d
     assert (first.closed, third.closed) == (REPLACED, None)
 
 
+async def test_a_node_connected_to_another_server_is_one_connection_there_or_here(hub: Hub, dial: Any) -> None:
+    """Another machine is not let in here; this one's connection ends once it has dialled in there since."""
+    hub.is_taken = lambda new: new.machine != (INFO.install_id, INFO.boot_id)
+    other = await dial(Wire().hello(replace(INFO, install_id="another")))
+    first = await dial(Wire().hello())
+    assert (other.closed, first.closed) == (TAKEN, None)
+    hub.overtaken("n")
+    hub.overtaken("nobody")
+    async with asyncio.timeout(5):
+        while hub.dialled("n") is not None:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0)
+    assert first.closed == REPLACED
+
+
 async def test_a_node_that_was_made_anew_is_another_one(hub: Hub, dial: Any) -> None:
     first = await dial(Wire().hello())
     second = await dial(Wire().hello(replace(INFO, install_id="another")), uid="another uid")
