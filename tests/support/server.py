@@ -26,6 +26,8 @@ class Server:
         self.log = folder / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.environment: dict[str, str] = {}
+        self.code = ROOT
+        """The checkout that it runs."""
         self.prefix: list[str] = []
         """What comes before its command line, to run it in a namespace."""
         self.credentials = folder / "credentials"
@@ -46,7 +48,7 @@ class Server:
         command = [*self.prefix, *command]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VENDETTA_")} | self.environment
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment)
+            self.process = subprocess.Popen(command, cwd=self.code, stdout=log, stderr=log, env=environment)
 
     def start(self) -> "Server":
         """Start it and wait until it is ready."""
