@@ -27,10 +27,10 @@ _SWEEP: Final = 60
 """Rounds between two looks at what need be kept no longer."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
-Place: TypeAlias = tuple[str, str]
+Heading: TypeAlias = tuple[str, str]
 """Topic and key, which is JSON: a text of PostgreSQL cannot hold all that a key can."""
 
-_ALL: Final[Place] = ("", "")
+_ALL: Final[Heading] = ("", "")
 """The mark: what a member has posted before this batch, and is not in it, is gone."""
 
 log = structlog.get_logger(__name__)
@@ -44,18 +44,18 @@ class Posts:
         self._fence = fence
         self._period = period
         self._round = 0
-        self._mine: dict[Place, str | None] = {}
-        self._unsent: dict[Place, str | None] = {}
+        self._mine: dict[Heading, str | None] = {}
+        self._unsent: dict[Heading, str | None] = {}
         self._sender: str | None = None
         self._others = Others()
 
     def post(self, topic: str, key: str, value: Value | None) -> None:
         """Have it sent with the next batch."""
-        place = topic, json.dumps(key)
-        self._unsent[place] = None if value is None else json.dumps(value, allow_nan=False)
-        self._mine[place] = self._unsent[place]
+        heading = topic, json.dumps(key)
+        self._unsent[heading] = None if value is None else json.dumps(value, allow_nan=False)
+        self._mine[heading] = self._unsent[heading]
         if value is None:
-            del self._mine[place]
+            del self._mine[heading]
 
     def listen(self, topic: str, heard: Heard) -> None:
         """Tell what is known, and what will be."""
@@ -105,7 +105,7 @@ class Posts:
             self._sender = me
 
     async def _store(
-        self, connection: asyncpg.Connection, me: str, batch: Mapping[Place, str | None], *, whole: bool
+        self, connection: asyncpg.Connection, me: str, batch: Mapping[Heading, str | None], *, whole: bool
     ) -> None:
         if not batch and self._round % _SWEEP:
             return
@@ -149,7 +149,7 @@ class Others:
     def __init__(self) -> None:
         self.upto: dict[str, int] = {}
         """The newest batch of each that was read."""
-        self._posts: dict[str, dict[Place, Value]] = {}
+        self._posts: dict[str, dict[Heading, Value]] = {}
         self._heard: defaultdict[str, list[Heard]] = defaultdict(list)
         self._read_at = time.monotonic()
 
@@ -172,7 +172,7 @@ class Others:
 
     def take(self, rows: Iterable[asyncpg.Record]) -> None:
         """Take over what was read: a row for each post, and one at least for each member."""
-        fresh: dict[str, dict[Place, str | None]] = {}
+        fresh: dict[str, dict[Heading, str | None]] = {}
         upto: dict[str, int] = {}
         for row in rows:
             member, posts = row["id"], fresh.setdefault(row["id"], {})
@@ -189,17 +189,17 @@ class Others:
                 self._apply(member, dict.fromkeys(self._posts.get(member, {}).keys() - posts.keys()))
             self._apply(member, posts)
 
-    def _apply(self, member: str, posts: Mapping[Place, str | None]) -> None:
+    def _apply(self, member: str, posts: Mapping[Heading, str | None]) -> None:
         known = self._posts.setdefault(member, {})
-        for place, text in posts.items():
-            if text is None and known.pop(place, None) is not None:
-                self._tell(place, member, None)
-            elif text is not None and place != _ALL:
-                known[place] = json.loads(text)
-                self._tell(place, member, known[place])
+        for heading, text in posts.items():
+            if text is None and known.pop(heading, None) is not None:
+                self._tell(heading, member, None)
+            elif text is not None and heading != _ALL:
+                known[heading] = json.loads(text)
+                self._tell(heading, member, known[heading])
 
-    def _tell(self, place: Place, member: str, value: Value | None) -> None:
-        topic, key = place
+    def _tell(self, heading: Heading, member: str, value: Value | None) -> None:
+        topic, key = heading
         for heard in self._heard.get(topic, ()):
             try:
                 heard(json.loads(key), member, value)
