@@ -131,7 +131,7 @@ async def _build(
 ) -> Context:
     """The parts, in the order of their start."""
     clock, traffic, stopping = SystemClock(), Traffic(), Stopping()
-    node_log, source_log = NodeLog(clock), SourceLog()
+    node_log = NodeLog(clock)
     fail_here = failpoint.from_environment(os.environ)
     port = listener.getsockname()[1]
     store = _open(settings, source, clock, fail_here)
@@ -141,6 +141,7 @@ async def _build(
     await _start(store)
     stack.push_async_callback(store.aclose)
     contacts, followers, services = Contacts(bulletin), Followers(bulletin), ServiceBoard(clock, bulletin)
+    source_log = SourceLog(bulletin)
     installed = Installed(settings.transports)
     stack.push_async_callback(installed.aclose)
     controllers = Controllers(

@@ -76,7 +76,7 @@ class World:
                 contacts=self.contacts,
                 services=self.services,
                 node_log=self.node_log,
-                source_log=SourceLog(),
+                source_log=SourceLog(bulletin),
                 followers=self.followers,
                 metrics=self.metrics,
                 hub=self.hub,

@@ -14,7 +14,7 @@ from controller.pins import Pins
 from controller.resources.meta import ObjectMeta
 from controller.resources.node import Node, NodeSpec
 from controller.shares import Shares, owner_of
-from controller.store.base import Create, Store
+from controller.store.base import Create, Store, Unavailable
 from controller.store.open import open_store
 from tests.support.members import Assembly, Board, Member, MemberBoard
 from tests.support.virtualtime import VirtualClock, run
@@ -71,7 +71,8 @@ class Replica:
             await self.handover.round()
 
     async def _release(self, kept: Names, limit: float) -> None:
-        await asyncio.sleep(limit)
+        if self.working - set(kept.values()):
+            await asyncio.sleep(limit)
         self.working &= set(kept.values())
 
     def _take(self, taken: Names) -> None:
@@ -157,6 +158,54 @@ def test_never_two_work_on_a_node_and_in_the_end_one_does(seed: int) -> None:
             await fleet.disturb()
             await fleet.watch(fleet.rng.choice([0, 0.2, 1.5, 6]))
         await fleet.settle()
+        await fleet.end()
+
+    run(scene())
+
+
+def test_nothing_is_taken_before_it_is_known_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the last owner wrote may not be here yet: the store is asked until it answers, then nodes are taken."""
+
+    async def scene() -> None:
+        fleet, asked = Fleet(7), 0
+
+        async def away() -> None:
+            nonlocal asked
+            asked += 1
+            await asyncio.sleep(0.5)
+            if asked < 5:
+                raise Unavailable("cannot ask the database what is new")
+
+        await fleet.store.start()
+        monkeypatch.setattr(fleet.store, "current", away)
+        for name in NODES:
+            await fleet.store.write(Create(obj=Node(metadata=ObjectMeta(name=name), spec=NodeSpec())))
+        replica = fleet.join()
+        while asked < 5:
+            assert not fleet.look()
+            await asyncio.sleep(0.05)
+        await fleet.settle()
+        assert replica.working == set(NODES)
+        await fleet.end()
+
+    run(scene())
+
+
+def test_who_loses_its_place_waits_for_no_step() -> None:
+    """The others may begin at once."""
+
+    async def scene() -> None:
+        fleet = Fleet(7)
+        await fleet.store.start()
+        for name in NODES:
+            await fleet.store.write(Create(obj=Node(metadata=ObjectMeta(name=name), spec=NodeSpec())))
+        replica = fleet.join()
+        await fleet.settle()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await replica.handover.on_view(LOST)
+        assert replica.working == set()
+        assert loop.time() == began
         await fleet.end()
 
     run(scene())
