@@ -24,6 +24,7 @@ _UNITS = {
 }
 
 
+@lru_cache(1024)
 def parse_duration(text: str) -> int:
     """Nanoseconds of a Go duration such as `100ms`, `1.5s`, `2h30m15s`. `0` alone is allowed.
 

@@ -7,6 +7,7 @@ server that does not know them leaves them as they are.
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,9 +77,13 @@ def decode(kind: str, schema: int, body: bytes) -> Resource:
         raise SchemaTooNew(
             f"a stored {kind} has schema version {schema}, this server knows {SCHEMA}: use the newer version again"
         )
+    model = KINDS[kind].model if kind in KINDS else Resource
+    with suppress(ValidationError):
+        obj = model.model_validate_json(body)
+        if obj.kind == kind:
+            return obj
     fields = json.loads(body)
     fields["kind"] = kind
-    model = KINDS[kind].model if kind in KINDS else Resource
     try:
         return model.model_validate_json(json.dumps(fields))
     except ValidationError as error:
