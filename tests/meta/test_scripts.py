@@ -9,7 +9,7 @@ import pytest
 from tests.support.nodes import find_program
 from tests.support.server import ROOT
 
-SCRIPTS = [*sorted((ROOT / "hack").glob("*.sh")), ROOT / ".ci/run"]
+SCRIPTS = [*sorted((ROOT / "hack").rglob("*.sh")), ROOT / ".ci/run"]
 
 
 def test_shellcheck_finds_nothing() -> None:
@@ -38,3 +38,17 @@ def test_the_cluster_script_says_what_it_needs(arguments: list[str], told: str, 
     assert done.returncode == 2
     assert told in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"), [([], 2, "hack/cluster.sh up"), (["run", "true"], 1, "there is no cluster")]
+)
+def test_the_script_that_makes_a_cluster_says_how_it_is_used(
+    arguments: list[str], code: int, told: str, tmp_path: Path
+) -> None:
+    """Where there is none, nothing is looked for."""
+    line = [str(ROOT / "hack/cluster.sh"), *arguments]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert told in done.stderr

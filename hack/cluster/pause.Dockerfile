@@ -1,0 +1,3 @@
+FROM scratch
+COPY pause-1 /pause
+ENTRYPOINT ["/pause"]
