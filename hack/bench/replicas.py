@@ -38,6 +38,10 @@ class Rate:
     servers: float
     database: float
 
+    def idle(self, count: int) -> str:
+        """CPU of each server and of the database, in percent of a core."""
+        return f"{100 * self.servers / self.seconds / count:5.1f}  {100 * self.database / self.seconds:5.1f}"
+
     def __str__(self) -> str:
         each = 1000 / self.done
         return f"{self.done / self.seconds:6.0f}/s  {each * self.servers:5.2f}  {each * self.database:5.2f}"
@@ -111,12 +115,19 @@ def servers(dsn: str | None, count: int, nodes: int) -> Iterator[Sequence[Server
         yield started
 
 
-def measure(started: Sequence[Server], database: OwnServer, make: Request, arguments: argparse.Namespace) -> Rate:
-    """One kind of load."""
+def measure(
+    started: Sequence[Server], database: OwnServer, make: Request | None, arguments: argparse.Namespace
+) -> Rate:
+    """One kind of load, or none."""
     processes = [server.process.pid for server in started if server.process is not None]
     used, of_database = sum(cost(pid)[0] for pid in processes), cpu_of(database)
     began = time.monotonic()
-    done = asyncio.run(load([server.port for server in started], arguments.clients, arguments.seconds, make))
+    ports = [server.port for server in started]
+    if make is None:
+        time.sleep(arguments.seconds)
+        done = 0
+    else:
+        done = asyncio.run(load(ports, arguments.clients, arguments.seconds, make))
     seconds = time.monotonic() - began
     return Rate(done, seconds, sum(cost(pid)[0] for pid in processes) - used, cpu_of(database) - of_database)
 
@@ -129,13 +140,15 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=120)
     arguments = parser.parse_args()
     database = OwnServer()
-    print("                    writes, ms of servers, of database      commands, ms of servers, of database")
+    print("                 idle: % of a core, of database   writes: ms of servers, of database   commands: the same")
     try:
         for name, dsn, count in [("sqlite", None, 1), *(("postgres", database.url, n) for n in (1, 2, 3))]:
             with servers(dsn, count, arguments.nodes) as started:
+                time.sleep(5)
+                idle = measure(started, database, None, arguments)
                 writes = measure(started, database, writing(arguments.nodes), arguments)
                 commands = measure(started, database, commanding(arguments.nodes), arguments)
-            print(f"{name:9} x {count}     {writes}                {commands}", flush=True)
+            print(f"{name:9} x {count}    {idle.idle(count)}                  {writes}        {commands}", flush=True)
     finally:
         database.close()
     print(f"load of the machine {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores")
