@@ -23,7 +23,7 @@ from controller.store.postgres.database import Database, commit, rollback
 from controller.store.postgres.errors import FAILURES, is_of_one_write, passes, sentence
 from controller.store.postgres.fence import Fence
 from controller.store.postgres.mirror import Mirror, catch_up
-from controller.store.postgres.rows import Head, read_head, store
+from controller.store.postgres.rows import Head, Mark, Partitions, read_head, store
 from controller.store.postgres.upkeep import Upkeep
 from controller.store.staging import Staged
 from controller.store.state import Sizes
@@ -102,6 +102,7 @@ class Writer:
         self._upkeep = upkeep
         self._failpoint = failpoint
         self._server = uuid4()
+        self._partitions = Partitions()
         self._batch = 0
         self._connection: asyncpg.Connection | None = None
         self._queue: deque[Pending] = deque()
@@ -190,15 +191,19 @@ class Writer:
         try:
             head, done = await self._prepare(connection, batch)
         except (StoreError, asyncpg.PostgresError):
+            self._partitions.forget()
             await rollback(connection)
             raise
         except BaseException:
+            self._partitions.forget()
             connection.terminate()
             raise
         finally:
             self._ledger.unstage()
         if not await self._commit(connection):
+            self._partitions.forget()
             raise asyncpg.InterfaceError("the connection was lost before the commit")
+        self._partitions.committed()
         self._ledger.committed(head, done)
         for pending in batch:
             pending.answer()
@@ -214,20 +219,9 @@ class Writer:
         done = self._stage(batch)
         if not done:
             return head, ()
-        head = await store(connection, head, done, self._ledger.sizes())
         self._batch += 1
-        await connection.execute(
-            "WITH head AS (UPDATE head SET revision = $1, appended = $2, bytes = $3), mine AS ("
-            "INSERT INTO commits (server, batch, at) VALUES ($4, $5, now()) "
-            "ON CONFLICT (server) DO UPDATE SET batch = excluded.batch, at = excluded.at"
-            ") SELECT pg_notify($6, '')",
-            head.revision,
-            head.appended,
-            head.bytes,
-            self._server,
-            self._batch,
-            channel(self._database),
-        )
+        mark = Mark(server=self._server, batch=self._batch, channel=channel(self._database))
+        head = await store(connection, self._partitions, head, done, self._ledger.sizes(), mark)
         self._failpoint("store.before-commit")
         return head, done
 
