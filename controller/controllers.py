@@ -256,6 +256,7 @@ class Controllers:
             if isinstance(node, Node) and node.uid == uid:
                 self._nodes.queue.add(name)
                 self._services.take(node)
+        self._wake_commands_of_gone()
         if not taken:
             return
         names = set(taken.values())
@@ -359,6 +360,12 @@ class Controllers:
         for name in (*self._lanes.front(node), *self._lanes.unsettled(node)):
             self._commands.queue.add(name)
 
+    def _wake_commands_of_gone(self) -> None:
+        """Such a node is handed over by nobody, and its commands have to end all the same."""
+        for node in self._lanes.nodes():
+            if self._parts.store.get("Node", node) is None:
+                self._wake_commands(node)
+
     def _forget(self, node: Node) -> None:
         self._rebinding.discard(node.uid)
         self._parts.contacts.forget(node.uid)
@@ -374,8 +381,8 @@ class Controllers:
     async def _resync(self) -> None:
         await asyncio.sleep(self._interval)
         self._informer.resync()
-        for node in self._parts.store.list("Node").items:
-            self._wake_commands(node.name)
+        for node in self._lanes.nodes():
+            self._wake_commands(node)
 
     def _progress(self, loop: str) -> None:
         self._parts.metrics.loop_success.labels(loop).set(self._parts.clock.now().timestamp())

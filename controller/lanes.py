@@ -50,6 +50,10 @@ class Lanes:
         """Whether the command is in a lane already."""
         return command.name in self._place
 
+    def nodes(self) -> set[str]:
+        """The names of nodes with commands that have not ended, or whose outcome is unknown."""
+        return {*self._lanes, *self._unsettled}
+
     def front(self, node: str) -> list[str]:
         """The names of a node's commands that may be under way, cordoned or not."""
         lane = [name for _, name in self._lanes.get(node, ())]

@@ -9,6 +9,7 @@ from controller.announce import announce
 from controller.duration import SECOND
 from controller.resources.command import Command
 from controller.settings import Settings
+from controller.store.base import Delete
 from controller.store.open import open_store
 from tests.support.members import Assembly, Board, Member, MemberBoard
 from tests.support.virtualtime import VirtualClock, run
@@ -141,6 +142,25 @@ def test_one_that_is_expelled_stops_and_comes_back_as_another() -> None:
             await it.worlds[0].until(it.shares, lambda shares: sum(shares) == len(NODES) and all(shares))
             await it.shared_out()
             await it.all_ended(commands)
+
+    run(scenario())
+
+
+def test_commands_of_a_node_that_is_gone_end_at_whichever_server_is_left() -> None:
+    """Also if the one whose they were was gone before it could do it, and after a restart of the only one."""
+
+    async def scenario() -> None:
+        async with replicas(2) as it:
+            commands = [await it.worlds[0].send(name) for name in NODES]
+            await asyncio.sleep(5)
+            for world in it.worlds:
+                it.expel(world)
+            for name in NODES:
+                await it.store.write(Delete(kind="Node", name=name))
+            await it.leave(it.worlds[1])
+            for command in commands:
+                ended = await it.worlds[0].ended(command, within=10)
+                assert (ended.status.phase, ended.status.reason) == ("unknown", "NodeDeleted")
 
     run(scenario())
 
