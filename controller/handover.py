@@ -104,7 +104,7 @@ class Handover:
             return
         if view.settled and view is self._view:
             self._shares.tell(view)
-        self._pins.apply(heard)
+        self._pins.apply(heard, self._is_there)
         await self._match(give_only=False)
         if view.settled and view is self._view:
             self._account()
@@ -143,6 +143,9 @@ class Handover:
                 log.info(
                     "nodes handed over", nodes=len(self._held), before=len(before), members=len(self._shares.live)
                 )
+
+    def _is_there(self, node: str) -> bool:
+        return self._store.get("Node", node) is not None
 
     def _mine(self) -> Names:
         nodes = self._store.list("Node").items

@@ -20,6 +20,8 @@ from controller.runtime.clock import Clock
 PINNED: Final = "agents"
 SEEN: Final = "agents.seen"
 _TICK: Final = 1e-3
+_OUTDATED: Final = ("", 0.0)
+"""What was told under another id, and has to be told again."""
 
 T = TypeVar("T")
 
@@ -72,7 +74,7 @@ class Pins:
 
     def came(self, node: str, machine: Machine) -> None:
         """The node's agent is connected to this member."""
-        if node not in self._own:
+        if node not in self._own or self._own[node].machine != machine:
             latest = max((pin.at for pin in self._heard.get(node, {}).values()), default=self._last)
             self._last = max(self._clock.now().timestamp(), self._last + _TICK, latest + _TICK)
             self._own[node] = Pin(self._last, self._me, machine)
@@ -87,7 +89,7 @@ class Pins:
         """This member's id, and who is live."""
         if me != self._me:
             self._me = me
-            self._told.clear()
+            self._told = dict.fromkeys(self._told, _OUTDATED)
             self._own = {node: Pin(pin.at, me, pin.machine) for node, pin in self._own.items()}
         self._live = live
         for node, member in [entry for entry in self._unposted if entry[1] not in live]:
@@ -101,7 +103,8 @@ class Pins:
         self._heard.pop(node, None)
         self._seen.pop(node, None)
         for topic in (PINNED, SEEN):
-            if self._told.pop((topic, node), None) is not None:
+            if (topic, node) in self._told:
+                del self._told[topic, node]
                 self._bulletin.post(topic, node, None)
 
     # -- whose is it -----------------------------------------------------------------------------------------------
@@ -150,9 +153,14 @@ class Pins:
         """How much was heard that has no effect so far."""
         return len(self._inbox)
 
-    def apply(self, heard: int) -> None:
-        """Let so much of it have its effect: everything that was written before it was said is known here."""
+    def apply(self, heard: int, is_there: Callable[[str], bool]) -> None:
+        """Let so much of it have its effect: everything that was written before it was said is known here.
+
+        What comes late, about a node that is gone by then, would stay for whoever has that name next.
+        """
         for topic, node, member, value in self._inbox[:heard]:
+            if not is_there(node):
+                continue
             if topic == PINNED:
                 self._heard_pin(node, member, value)
             else:
