@@ -18,8 +18,9 @@ from transports.websocket.hub import Gone
 
 PATH: Final = "/api/v1/nodes/{id}/connect"
 LOOK_EVERY: Final = 2.0
-"""Seconds between two looks whether a connection's token still counts."""
+"""Seconds between two looks whether a connection's token still counts, and whether this server can serve it."""
 STOPPING: Final = 1012
+NO_PLACE: Final = "this server has no place among those on its store: dial in to one that has"
 REVOKED: Final = 1008
 
 
@@ -56,6 +57,8 @@ class Dock:
     def _admit(self, name: str, principal: Principal) -> Node:
         if self._context.settings.server.role == "api":
             raise APIError(503, "ServiceUnavailable", "this server works on no nodes: dial in to one that does")
+        if not self._context.controllers.has_place:
+            raise APIError(503, "ServiceUnavailable", NO_PLACE)
         node = self._context.store.get("Node", name)
         if not isinstance(node, Node):
             raise APIError(404, "NotFound", f'node "{name}" not found: register it first')
@@ -64,7 +67,7 @@ class Dock:
         return node
 
     async def _watch(self, socket: "AgentSocket", principal: Principal) -> None:
-        """Close when the server stops, or when the token does not count any more."""
+        """Close when the server stops or can do nothing for the node, or when the token does not count any more."""
         context = self._context
         while not context.stopping.is_set():
             with suppress(TimeoutError):
@@ -72,6 +75,9 @@ class Dock:
                 break
             if not revocation.still_counts(principal, context.store, context.clock.now()):
                 await socket.close(REVOKED, "the token does not count any more")
+                return
+            if not context.controllers.has_place:
+                await socket.close(STOPPING, NO_PLACE)
                 return
         await socket.close(STOPPING, "the server is stopping")
 

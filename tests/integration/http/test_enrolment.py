@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from api.agents import REVOKED
+from api.agents import REVOKED, STOPPING
 from api.auth import revocation
 from api.auth.principal import Principal
 from api.auth.tokens import verify
@@ -177,6 +177,22 @@ def test_a_connection_that_an_agent_holds_ends_with_its_token(live: Live) -> Non
         with pytest.raises(InvalidStatus) as refused:
             dial(live, name, token)
         assert refused.value.response.status_code == 401
+
+
+def test_a_server_without_a_place_keeps_no_agent(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can do nothing for the node, and no other server can while the agent is here."""
+    monkeypatch.setattr("api.agents.LOOK_EVERY", 0.05)
+    token = joined(live, "held-4")["token"]
+    with dial(live, "held-4", token) as agent:
+        live.loops.has_place = False
+        try:
+            assert closed_with(agent) == STOPPING
+            with pytest.raises(InvalidStatus) as refused:
+                dial(live, "held-4", token)
+        finally:
+            live.loops.has_place = True
+    assert refused.value.response.status_code == 503
+    dial(live, "held-4", token).close()
 
 
 def dial(live: Live, name: str, token: str) -> ClientConnection:
