@@ -2,7 +2,8 @@
 
 Its table is not in the write-ahead log, so that it costs next to nothing; a crash of the database empties it. On
 every new connection, therefore, a member posts all that it has posted, with a mark that this is all, and reads all
-that the others have. Of a member that has not posted again yet, what is known stays known.
+that the others have. It does so again where its mark is gone: behind a pooler a crash need not show as a lost
+connection. Of a member that has not posted again yet, what is known stays known.
 """
 
 import asyncio
@@ -132,15 +133,19 @@ class Posts:
         self._others.forget_after(self._period * _KEPT / 2)
         async with self._database.transaction(connection, "REPEATABLE READ, READ ONLY"):
             rows = await connection.fetch(
-                "SELECT id, topic, key, posted, value FROM members "
+                "SELECT id, topic, key, posted, value, "
+                "EXISTS (SELECT FROM bulletin WHERE (member, topic, key) = ($3, $4, $5)) AS mine FROM members "
                 "LEFT JOIN unnest($1::text[], $2::bigint[]) AS known (member, upto) ON known.member = id "
                 "LEFT JOIN bulletin ON bulletin.member = id AND posted > coalesce(upto, 0) "
                 "WHERE id <> $3",
                 list(self._others.upto),
                 list(self._others.upto.values()),
                 self._fence.last_place,
+                *_ALL,
             )
         self._others.take(rows)
+        if not all(row["mine"] for row in rows):
+            self._sender = None  # the table was emptied, and a pooler kept the connection
 
 
 class Others:

@@ -212,6 +212,18 @@ async def test_a_crash_of_the_database_takes_nothing_down(make: Make, admin: Adm
     await until(lambda: third.known() == second.known())
 
 
+async def test_an_emptied_table_is_filled_again_on_the_same_connection(make: Make, admin: Admin) -> None:
+    """Behind a pooler a crash of the database cuts nobody off."""
+    first, second = await make("a"), await make("b")
+    first.posts.post("t", "k", {"n": 1})
+    await until(second.known)
+    await admin("TRUNCATE bulletin")
+    third = await make("c")
+    await until(lambda: third.known() == {("k", "a"): {"n": 1}})
+    assert second.known() == third.known()
+    assert ("k", "a", None) not in second.heard
+
+
 async def test_what_was_taken_down_is_forgotten(make: Make, admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once nobody need be told of it any more."""
     monkeypatch.setattr(posts, "_KEPT", 50)
