@@ -36,11 +36,11 @@ def kind_and_names(words: list[str]) -> tuple[Kind, list[str]]:
     if not words:
         raise Misused(f"name a kind: {' or '.join(k.plural for k in KINDS)}")
     if "/" not in words[0]:
-        return kind_named(words[0]), words[1:]
-    pairs = [word.partition("/") for word in words]
-    kinds = {kind_named(kind) for kind, _, _ in pairs}
-    names = [name for _, _, name in pairs]
-    if len(kinds) > 1 or not all(names):
+        kinds, names = {kind_named(words[0])}, words[1:]
+    else:
+        pairs = [word.partition("/") for word in words]
+        kinds, names = {kind_named(kind) for kind, _, _ in pairs}, [name for _, _, name in pairs]
+    if len(kinds) > 1 or not all(names) or any("/" in name for name in names):
         raise Misused("write KIND NAME… or KIND/NAME…, of one kind at a time")
     return kinds.pop(), names
 

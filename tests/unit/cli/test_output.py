@@ -122,7 +122,15 @@ def test_kinds_have_several_names() -> None:
     assert kind_named("Nodes") is NODES
     assert kind_and_names(["node", "a", "b"]) == (NODES, ["a", "b"])
     assert kind_and_names(["command/a", "cmd/b"]) == (COMMANDS, ["a", "b"])
-    for words in (["pods"], ["node/"], ["node/a", "command/b"], []):
+    slips: tuple[list[str], ...] = (
+        ["pods"],
+        ["node/"],
+        ["node/a", "command/b"],
+        ["command/command/a"],
+        ["command", "command/a"],
+        [],
+    )
+    for words in slips:
         with pytest.raises(Misused):
             kind_and_names(words)
 
