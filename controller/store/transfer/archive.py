@@ -20,11 +20,25 @@ from controller.store.transfer.records import (
     TransferError,
     counted,
     from_line,
+    header_from,
     to_json,
     to_line,
 )
 
 FORMAT: Final = 1
+LONGEST_LINE: Final = 1 << 29
+"""More bytes than one object has, whatever its command has printed."""
+_DAMAGE: Final = (
+    EOFError,
+    zlib.error,
+    gzip.BadGzipFile,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
+"""What reading raises of a file that is not what it should be."""
 
 
 @asynccontextmanager
@@ -64,9 +78,7 @@ class ArchiveSource:
             values = next(lines, {})
             if values.get("record") != "store" or values.get("format") != FORMAT:
                 raise TransferError(f"{self._path} is no backup of a store that this version can read")
-            return Header(
-                uid=str(values["uid"]), revision=int(values["revision"]), compacted=int(values["compacted"])
-            )
+            return header_from(values)
 
     async def records(self) -> AsyncIterator[Record]:
         """All of them. Raises TransferError at the end if they are not those that were written."""
@@ -110,11 +122,19 @@ def _reading(path: Path) -> Iterator[Iterator[Mapping[str, Any]]]:
     """The file's lines, each one an object."""
     try:
         with gzip.open(path, "rb") as packed:
-            yield (json.loads(line) for line in packed)
-    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError, KeyError, TypeError, AttributeError) as error:
+            yield map(json.loads, _lines(packed))
+    except _DAMAGE as error:
         raise TransferError(f"{path} is damaged, or no backup of a store") from error
     except OSError as error:
         raise TransferError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _lines(packed: gzip.GzipFile) -> Iterator[bytes]:
+    """Each line, and never one that fills the memory: a small file may unpack into a huge one."""
+    while line := packed.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise ValueError("a line is too long")
+        yield line
 
 
 def _check(path: Path, end: Mapping[str, Any], tally: Tally) -> None:

@@ -80,6 +80,8 @@ _NAME_OF: Final = {model: name for name, model in _NAMES.items()}
 
 
 _BATCH: Final = 500
+_MOST: Final = 2**53
+"""No number in a store comes near: what is greater has not been written by one."""
 
 
 class Source(Protocol):
@@ -166,7 +168,22 @@ def from_line(values: Mapping[str, Any]) -> Record:
         given["body"] = given["body"].encode()
     if "data" in given:
         given["data"] = base64.b64decode(given["data"], validate=True)
+    for field in fields(model):
+        _check_type(given[field.name], field.type)
     return model(**given)
+
+
+def header_from(values: Mapping[str, Any]) -> Header:
+    """The header, likewise."""
+    given = {field.name: values[field.name] for field in fields(Header)}
+    for field in fields(Header):
+        _check_type(given[field.name], field.type)
+    return Header(**given)
+
+
+def _check_type(value: object, wanted: Any) -> None:
+    if not isinstance(value, wanted) or (isinstance(value, int) and not 0 <= value < _MOST):
+        raise ValueError("this was not written by `to_line`")
 
 
 def to_json(values: Mapping[str, Any]) -> bytes:

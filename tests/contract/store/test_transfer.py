@@ -17,6 +17,7 @@ from controller.membership import View
 from controller.store.base import Delete, Expired, Store
 from controller.store.history import HistoryLimits
 from controller.store.postgres.database import Database
+from controller.store.transfer import archive
 from controller.store.transfer.moving import Moved, backup, copy, restore
 from controller.store.transfer.records import TransferError
 from tests.contract.store.objects import (
@@ -226,6 +227,27 @@ async def test_of_a_damaged_backup_nothing_is_restored(
         assert not is_there(target.path)
     else:
         assert await _count(target) == 0
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[" * 4000,
+        b'{"record":"log","command":"c","stdout":%d,"stderr":0}' % 2**64,
+        b'{"record":"log","command":7,"stdout":0,"stderr":0}',
+        b'{"record":"log","command":"%s","stdout":0,"stderr":0}' % (b"x" * 4096),
+    ],
+    ids=["deep", "great", "of another type", "long"],
+)
+async def test_a_file_that_somebody_made_up_is_refused(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, line: bytes
+) -> None:
+    """With a sentence: what is in it brings nothing down, and fills no memory."""
+    monkeypatch.setattr(archive, "LONGEST_LINE", 4096)
+    header = b'{"record":"store","format":1,"uid":"u","revision":1,"compacted":0}'
+    (tmp_path / "b.gz").write_bytes(gzip.compress(b"\n".join([header, line, b""])))
+    assert "is damaged" in await refused(restore(tmp_path / "b.gz", dsn_of(places(kind)), silent))
 
 
 async def _count(place: PostgresBackend) -> int:
