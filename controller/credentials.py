@@ -55,13 +55,18 @@ class Credentials:
 
     def certificates(self) -> Iterator[tuple[str, CertificateKind, bytes]]:
         """Every certificate that there is and that can be read: the credential's name, the kind, the content."""
-        places = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
-        for place in places:
+        for place in self._places():
             if place.name.endswith(BESIDE):
                 yield from _readable(place, place.name.removesuffix(BESIDE), "ssh")
             elif place.name != VALUES:
                 for kind, name in CERTIFICATES.items():
                     yield from _readable(place / name, place.name, kind)
+
+    def _places(self) -> list[Path]:
+        try:
+            return sorted(self._folder.iterdir())
+        except OSError:
+            return []
 
     def secret(self, ref: str) -> str:
         """The text of a value for an environment variable. Raises AuthFailed."""
@@ -98,7 +103,7 @@ def _optional(path: Path, ref: str) -> bytes | None:
 def _readable(path: Path, ref: str, kind: CertificateKind) -> Iterator[tuple[str, CertificateKind, bytes]]:
     try:
         content = _optional(path, ref)
-    except AuthFailed:
+    except (AuthFailed, OSError):  # it may not even be looked at: a volume's lost+found is root's
         return
     if content is not None:
         yield ref, kind, content

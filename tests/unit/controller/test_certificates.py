@@ -14,6 +14,7 @@ from controller.metrics import Metrics
 from tests.support.certificates import Certificate
 
 HOUR = timedelta(hours=1)
+PATH_MAX = 4096
 
 
 class SetClock:
@@ -149,3 +150,19 @@ def test_a_chain_ends_with_its_first_link_and_authorities_with_their_last(watche
 def test_without_a_credentials_directory_there_is_nothing_to_watch(tmp_path: Path) -> None:
     """It is optional."""
     assert Watched(tmp_path / "none").look() == []
+
+
+def test_a_place_that_cannot_be_looked_at_hides_no_other(tmp_path: Path) -> None:
+    """As a volume's `lost+found` is root's: the loop goes on, and so does the server."""
+    folder = tmp_path
+    while (left := PATH_MAX - 15 - len(bytes(folder))) > 1:
+        folder /= "d" * min(left - 1, 255)
+    folder.mkdir(parents=True)
+    watched = Watched(folder)
+    (folder / "a").mkdir()
+    (folder / "b-cert.pub").write_bytes(ssh_certificate(tmp_path, "-V", "always:+1h"))
+    with pytest.raises(OSError, match="too long"):
+        (folder / "a" / "ssh-certificate").is_file()
+    assert watched.look() == ["b"]
+    watched = Watched(folder / "a" / ("x" * 20))
+    assert watched.look() == []
