@@ -4,6 +4,7 @@ Kept in memory so that a fleet's heartbeats cost no writes, and told to the othe
 it into the status with other changes, or once in a while.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final
 
@@ -38,6 +39,11 @@ class Contacts:
         """Drop a node that is gone."""
         if self._last.pop(uid, None) is not None:
             self._bulletin.post(TOPIC, uid, None)
+
+    def prune(self, present: Collection[str]) -> None:
+        """Drop all nodes but these: another server's word of one may come when it is gone."""
+        for uid in self._last.keys() - set(present):
+            self.forget(uid)
 
     def _note(self, uid: str, at: datetime) -> bool:
         known = self._last.get(uid)

@@ -381,6 +381,9 @@ class Controllers:
     async def _resync(self) -> None:
         await asyncio.sleep(self._interval)
         self._informer.resync()
+        present = {node.uid for node in self._parts.store.list("Node").items}
+        self._parts.contacts.prune(present)
+        self._parts.services.prune(present)
         for node in self._lanes.nodes():
             self._wake_commands(node)
 

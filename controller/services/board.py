@@ -74,6 +74,11 @@ class ServiceBoard:
         self._health.pop(node_uid, None)
         self._found.pop(node_uid, None)
 
+    def prune(self, present: Collection[str]) -> None:
+        """Drop all nodes but these: another server's word of one may come when it is gone."""
+        for node_uid in (self._health.keys() | self._found.keys()) - set(present):
+            self.forget(node_uid)
+
     def take(self, node_uid: str) -> None:
         """This server works on the node from now on: what is known of it is told by this one."""
         if node_uid in self._health:

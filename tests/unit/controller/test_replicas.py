@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from controller.announce import announce
 from controller.duration import SECOND
 from controller.resources.command import Command
+from controller.resources.service import ServiceStatus
 from controller.settings import Settings
 from controller.store.base import Delete
 from controller.store.open import open_store
 from tests.support.members import Assembly, Board, Member, MemberBoard
 from tests.support.virtualtime import VirtualClock, run
-from tests.support.world import World
+from tests.support.world import ADMIN, World
 from transports.fake import FakeNode, Outcome
 
 NODES = [f"n{number}" for number in range(9)]
@@ -196,6 +197,25 @@ def test_each_server_knows_when_nodes_were_last_heard_of() -> None:
                 assert None not in seen
                 now = it.worlds[0].clock.now()
                 assert all((now - at).total_seconds() < 20 for at in seen if at is not None)
+
+    run(scenario())
+
+
+def test_of_nodes_that_are_gone_nothing_is_kept() -> None:
+    """Also if another server's word of them comes late."""
+
+    async def scenario() -> None:
+        async with replicas(2) as it:
+            uid = it.worlds[0].node("n1").uid
+            await it.worlds[0].admission.nodes.delete("n1", ADMIN)
+            await asyncio.sleep(5)
+            it.worlds[0].contacts.touch(uid, it.worlds[0].clock.now())
+            it.worlds[0].services.found(uid, (ServiceStatus(id="s"),), valid_for=1e6)
+            await it.worlds[1].until(lambda: it.worlds[1].contacts.last(uid), bool)
+            for world in it.worlds:
+                await world.until(lambda: world.contacts.last(uid), lambda last: last is None)  # noqa: B023
+                world.services.take(uid)
+            assert not [key for posts in it.board.posts.values() for key, _ in posts if key == uid]
 
     run(scenario())
 
