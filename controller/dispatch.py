@@ -44,6 +44,10 @@ _LASTING = 30.0
 """A connection that was lost sooner than after so many seconds counts as a failure to connect."""
 
 
+_LINGER = 30.0
+"""Seconds for which the way to a node stays open that another server works on now."""
+
+
 class Connecting(Unreachable):
     """A connection is being set up; `on_link` will tell when that is over."""
 
@@ -114,6 +118,7 @@ class Dispatcher:
         self._slots = asyncio.Semaphore(connect_concurrency)
         self._slots_again = asyncio.Semaphore(connect_concurrency)
         self._links: dict[str, Link] = {}
+        self._left: set[str] = set()
         self._retired: set[asyncio.Task[None]] = set()
         self._closing = False
         self.on_link: Callable[[str], None] = lambda node: None
@@ -205,8 +210,21 @@ class Dispatcher:
             self._retire(link)
 
     def keep(self, uids: Collection[str]) -> None:
-        """Close the ways to all other nodes, in the background. Runs there go on."""
-        for uid in self._links.keys() - set(uids):
+        """Use the ways to all other nodes no more. Runs there go on.
+
+        One that is open stays so for a while: a server that has lost its place for a moment gets its nodes back.
+        """
+        for uid in self._links.keys() - set(uids) - self._left:
+            if self._links[uid].session is None:
+                self.forget(uid)
+            else:
+                self._left.add(uid)
+                asyncio.get_running_loop().call_later(_LINGER, self._close_if_left, uid)
+
+    def _close_if_left(self, uid: str) -> None:
+        self._left.discard(uid)
+        link = self._links.get(uid)
+        if link is not None and not self._mine(link.node) and not self._closing:
             self.forget(uid)
 
     async def aclose(self) -> None:

@@ -23,13 +23,32 @@ class View:
     generation: int
     """Grows; 0 is the view of a server that has no place."""
     live: frozenset[str]
-    """The ids of the members that take shares."""
+    """The ids of the members that take shares. What a server owns follows from the part that stays: see `Ids`."""
     settled: bool
     """Whether every one of them has stopped what this view takes from it."""
 
 
 LOST: Final = View(0, frozenset(), settled=False)
 """This server has no place among the members: it works on nothing, and nothing that it writes is stored."""
+
+
+class Ids:
+    """Draws a server's ids: another one at each join, of which the part before the dot stays the server's."""
+
+    def __init__(self) -> None:
+        self._server = uuid4()
+        self._joins = 0
+
+    def next(self) -> str:
+        """The id for one more join."""
+        self._joins += 1
+        return f"{self._server}.{self._joins}"
+
+
+def server_of(member: str) -> str:
+    """Which server a member is. It never is two members at a time."""
+    return member.partition(".")[0]
+
 
 OnView = Callable[[View], Awaitable[None]]
 
@@ -57,7 +76,7 @@ class Alone:
     """The membership of the one server on a store that no others can share."""
 
     def __init__(self, *, takes_shares: bool) -> None:
-        self._me = str(uuid4())
+        self._me = Ids().next()
         self._live = frozenset({self._me} if takes_shares else ())
         self._view = LOST
 

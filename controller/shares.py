@@ -1,8 +1,8 @@
 """Which of the servers on a store works on what: decided purely, from who is alive and where agents have dialled in.
 
 Each node, and each job that one server does for all, belongs to the live member that weighs most for its name
-(rendezvous hashing): when a member comes or goes, only what is its own moves. A node whose agent has dialled in
-belongs to the member that it reached (`controller.pins`).
+(rendezvous hashing): when a member comes or goes, only what is its own moves, and a server that joins again has what
+it had. A node whose agent has dialled in belongs to the member that it reached (`controller.pins`).
 
 A view that is not settled takes away and gives nothing: until it is, a member has only what is its own under the last
 settled view and under all views since.
@@ -14,7 +14,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import Final
 
-from controller.membership import LOST, Membership, View
+from controller.membership import LOST, Membership, View, server_of
 from controller.pins import Pins
 
 Members = frozenset[str]
@@ -83,7 +83,7 @@ def owner_of(key: str, members: Members) -> str | None:
 
 
 def _weight(key: str, member: str) -> tuple[bytes, str]:
-    return blake2b(f"{member}\0{key}".encode(), digest_size=8).digest(), member
+    return blake2b(f"{server_of(member)}\0{key}".encode(), digest_size=8).digest(), member
 
 
 Mine = Callable[[str], bool]

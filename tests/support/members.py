@@ -7,7 +7,6 @@ import asyncio
 import random
 from collections import defaultdict
 from contextlib import suppress
-from uuid import uuid4
 
 from controller.bulletin import Heard, Value
 from controller.membership import LOST, OnView, View
@@ -22,6 +21,7 @@ class Assembly:
     def __init__(self, seed: int = 7) -> None:
         self.rng = random.Random(seed)
         self.generation = 0
+        self.servers = 0
         self.live: dict[str, Member] = {}
         self.changed = asyncio.Event()
 
@@ -32,7 +32,8 @@ class Assembly:
 
     def enter(self, member: "Member") -> None:
         """It joins, as another one each time."""
-        member.me, member.seen = str(uuid4()), 0
+        member.joins += 1
+        member.me, member.seen = f"{member.server}.{member.joins}", 0
         self.live[member.me] = member
         self.generation += 1
         self.turn()
@@ -54,7 +55,9 @@ class Member:
 
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly
-        self.me = str(uuid4())
+        assembly.servers += 1
+        self.server, self.joins = f"server-{assembly.servers}", 0
+        self.me = f"{self.server}.0"
         self.seen = 0
         self._told = LOST
         self.awake = asyncio.Event()

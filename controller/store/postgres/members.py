@@ -14,12 +14,11 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 import asyncpg
 import structlog
 
-from controller.membership import LOST, OnView, View
+from controller.membership import LOST, Ids, OnView, View
 from controller.store.base import Unavailable
 from controller.store.postgres.database import Database
 from controller.store.postgres.errors import FAILURES, sentence
@@ -57,8 +56,8 @@ class Members:
         self._address = address
         self._place = place_of(address)
         self._connection: asyncpg.Connection | None = None
-        self._me = str(uuid4())
-        self._former = self._me
+        self._ids = Ids()
+        self._former = self._me = self._ids.next()
         self._until = 0.0
         self._newest = self._told = LOST
         self._acknowledged = self._written = 0
@@ -93,7 +92,7 @@ class Members:
 
     async def _join(self) -> None:
         """Become a member under a new id, however long that takes."""
-        self._former, self._me = self._me, str(uuid4())
+        self._former, self._me = self._me, self._ids.next()
         pause = _FIRST_PAUSE
         while True:
             try:

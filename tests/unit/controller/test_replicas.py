@@ -166,6 +166,31 @@ def test_commands_of_a_node_that_is_gone_end_at_whichever_server_is_left() -> No
     run(scenario())
 
 
+def test_a_server_that_is_back_at_once_has_its_nodes_and_their_connections() -> None:
+    """As all servers do after a database was away: nobody connects to the whole fleet again."""
+
+    async def scenario() -> None:
+        async with replicas(3) as it:
+            met: Counter[str] = Counter()
+            for node in it.fleet.values():
+                node.trouble = lambda what: met.update([what])
+            before = it.shares()
+            for world in it.worlds:
+                it.expel(world)
+            assert it.shares() == [0, 0, 0]
+            await it.worlds[0].until(it.shares, lambda shares: shares == before)
+            await asyncio.sleep(60)
+            assert met["probe"] > len(NODES)
+            assert met["connect"] == 0
+            await it.leave(it.worlds[0])
+            await it.worlds[0].until(it.shares, lambda shares: sum(shares) == len(NODES))
+            await asyncio.sleep(60)
+            assert met["connect"] == before[0]
+            await it.shared_out()
+
+    run(scenario())
+
+
 def test_a_new_server_judges_no_node_by_the_time_before() -> None:
     """Of nodes that it takes it has heard nothing so far; that makes none of them unreachable."""
 

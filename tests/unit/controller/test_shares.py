@@ -221,6 +221,17 @@ def test_only_what_a_member_had_moves_when_it_goes() -> None:
     assert {name for name in names if before[name] != after[name]} == {n for n in names if before[n] == "b"}
 
 
+def test_a_server_that_joins_again_owns_what_it_owned() -> None:
+    """Under another id: a database that was away for a moment makes no node change hands."""
+    names = [f"node-{number}" for number in range(400)]
+    before, after = (
+        {name: owner_of(name, frozenset(members)) for name in names}
+        for members in ({"a.1", "b.1", "c.1"}, {"a.2", "b.7", "c.1"})
+    )
+    again = {"a.1": "a.2", "b.1": "b.7", "c.1": "c.1"}
+    assert {name: again[owner or ""] for name, owner in before.items()} == after
+
+
 def test_the_owner_is_the_same_for_whoever_asks() -> None:
     """Servers of different versions and machines agree: these are for ever."""
     members = frozenset({"0f1c", "77aa", "c0de"})
