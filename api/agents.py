@@ -68,7 +68,7 @@ class Dock:
 
     async def _watch(self, socket: "AgentSocket", principal: Principal) -> None:
         """Close when the server stops or can do nothing for the node, or when the token does not count any more."""
-        context = self._context
+        context, had_place = self._context, True
         while not context.stopping.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(context.stopping.wait(), LOOK_EVERY)
@@ -76,9 +76,11 @@ class Dock:
             if not revocation.still_counts(principal, context.store, context.clock.now()):
                 await socket.close(REVOKED, "the token does not count any more")
                 return
-            if not context.controllers.has_place:
+            has_place = context.controllers.has_place
+            if not has_place and not had_place:  # twice: one that was held up for a moment has its place back at once
                 await socket.close(STOPPING, NO_PLACE)
                 return
+            had_place = has_place
         await socket.close(STOPPING, "the server is stopping")
 
 
