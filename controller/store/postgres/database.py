@@ -18,8 +18,12 @@ from controller.store.postgres.errors import FAILURES
 STATEMENT_TIMEOUT: Final = 10
 """Seconds that the database may take for one statement."""
 
-IDLE_TIMEOUT: Final = 5
-"""Seconds after which the database ends a transaction that nobody goes on with: a stopped server holds up no one."""
+IDLE_TIMEOUT: Final = 2
+"""Seconds after which the database ends a writing transaction that nobody goes on with: a server that was stopped in
+the middle of one holds up all others."""
+
+READING_TIMEOUT: Final = 60
+"""The same for one that only reads: taking many objects apart takes its time, and holds up nobody."""
 
 CONNECT_TIMEOUT: Final = 5
 _ANSWER_TIMEOUT: Final = STATEMENT_TIMEOUT + 2
@@ -43,7 +47,6 @@ class Database:
         self.pooled = pooled
         self._begin = (
             f"SET LOCAL search_path = {quoted(schema)}; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}s'; "
-            f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}s'; "
             "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
         )
 
@@ -93,7 +96,9 @@ class Database:
 
     async def begin(self, connection: asyncpg.Connection, mode: Mode = "READ COMMITTED") -> None:
         """Begin one, in one round trip."""
-        await connection.execute(f"BEGIN ISOLATION LEVEL {mode}; {self._begin}")
+        idle = IDLE_TIMEOUT if mode == "READ COMMITTED" else READING_TIMEOUT
+        patience = f"SET LOCAL idle_in_transaction_session_timeout = '{idle}s'"
+        await connection.execute(f"BEGIN ISOLATION LEVEL {mode}; {patience}; {self._begin}")
 
 
 async def commit(connection: asyncpg.Connection) -> None:

@@ -26,6 +26,8 @@ _KEPT: Final = 600
 """Rounds for which it can be read that something was taken down."""
 _SWEEP: Final = 60
 """Rounds between two looks at what need be kept no longer."""
+_SLICE: Final = 1000
+"""Posts stored by one statement: many large ones would take longer than a statement may."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 Heading: TypeAlias = tuple[str, str]
@@ -112,20 +114,22 @@ class Posts:
             return
         rows = [(topic, key, text) for (topic, key), text in batch.items()]
         async with self._database.transaction(connection):
+            # First the member, then its posts: so does an expulsion, and neither waits for the other for ever.
+            await connection.execute("SELECT FROM members WHERE id = $1 FOR KEY SHARE", me)
             await connection.execute(
                 "DELETE FROM bulletin WHERE member = $1 AND ($3 OR value IS NULL AND posted < $2)",
                 me,
                 self._round - _KEPT,
                 whole,
             )
-            if rows:
+            for start in range(0, len(rows), _SLICE):
                 await connection.execute(
                     "INSERT INTO bulletin (member, posted, topic, key, value) "
                     "SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::text[]) "
                     "ON CONFLICT (member, topic, key) DO UPDATE SET posted = excluded.posted, value = excluded.value",
                     me,
                     self._round,
-                    *zip(*rows, strict=True),
+                    *zip(*rows[start : start + _SLICE], strict=True),
                 )
 
     async def _read(self, connection: asyncpg.Connection) -> None:

@@ -253,3 +253,11 @@ async def test_a_listener_that_fails_keeps_nothing_from_the_others(make: Make) -
     await until(lambda: late)
     first.posts.post("t", "k", {"n": 2})
     await until(lambda: late[-1] == ("k", "a", {"n": 2}))
+
+
+async def test_more_posts_than_one_statement_takes_arrive(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posts, "_SLICE", 3)
+    first, second = await make("a"), await make("b")
+    for n in range(10):
+        first.posts.post("t", str(n), {"n": n})
+    await until(lambda: second.known() == {(str(n), "a"): {"n": n} for n in range(10)})
