@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +33,21 @@ LOST: Final = View(0, frozenset(), settled=False)
 
 
 class Ids:
-    """Draws a server's ids: another one at each join, of which the part before the dot stays the server's."""
+    """Draws a server's ids: another one at each join, of which the part before the dot stays the server's.
 
-    def __init__(self) -> None:
-        self._server = uuid4()
-        self._joins = 0
+    So it does for one that is started again in the same `place`, and gets back the nodes that it had.
+    """
+
+    def __init__(self, place: str = "") -> None:
+        self._server = uuid5(NAMESPACE_URL, place) if place else uuid4()
 
     def next(self) -> str:
         """The id for one more join."""
-        self._joins += 1
-        return f"{self._server}.{self._joins}"
+        return f"{self._server}.{uuid4().hex}"
 
 
 def server_of(member: str) -> str:
-    """Which server a member is. It never is two members at a time."""
+    """Which server a member is. It is two members only while one of them is about to be missed."""
     return member.partition(".")[0]
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The store's tests on the distribution's PostgreSQL, and through its PgBouncer in transaction mode.
+# The store's tests on the distribution's PostgreSQL over TLS, and through its PgBouncer in transaction mode.
 #
 #   hack/postgres.sh             both, side by side
 #   hack/postgres.sh -k restart  arguments go to pytest
@@ -31,12 +31,16 @@ end() {
 trap end EXIT
 
 "${as[@]}" "$programs/initdb" -D "$place/data" -U vendetta -A trust -E UTF8 --locale=C.UTF-8 --no-sync >"$place/initdb.log"
-"${as[@]}" "$programs/pg_ctl" -D "$place/data" -l "$place/server.log" -w \
-    -o "-k $place -h '' -p 5432 -c max_connections=200" start >/dev/null
-"${as[@]}" "$programs/createdb" -h "$place" -U vendetta pooled
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost \
+    -addext subjectAltName=IP:127.0.0.1 -keyout "$place/server.key" -out "$place/server.crt" 2>/dev/null
+[ ${#as[@]} -eq 0 ] || chown postgres: "$place/server.key"
+port=$(.venv/bin/python -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+"${as[@]}" "$programs/pg_ctl" -D "$place/data" -l "$place/server.log" -w -o "-k $place -h 127.0.0.1 -p $port \
+    -c max_connections=200 -c ssl=on -c ssl_cert_file=$place/server.crt -c ssl_key_file=$place/server.key" start >/dev/null
+"${as[@]}" "$programs/createdb" -h "$place" -p "$port" -U vendetta pooled
 cat >"$place/pooler.ini" <<EOF
 [databases]
-pooled = host=$place port=5432 user=vendetta
+pooled = host=$place port=$port user=vendetta
 [pgbouncer]
 unix_socket_dir = $place
 listen_port = 6432
@@ -54,7 +58,8 @@ tests() { VENDETTA_TEST_POSTGRES=$1 .venv/bin/python -m pytest -q -p no:cachepro
 everything=(tests/contract/store)
 # The others look into the database with connections of their own, which a pooler hands to anybody.
 general=(tests/contract/store/test_{linearizable,list,machine,output,restart,watch,write}.py)
-tests "postgresql://vendetta@/postgres?host=$place&port=5432" "${everything[@]}" "$@" >"$place/direct.txt" 2>&1 &
+tls="sslmode=verify-full&sslrootcert=$place/server.crt"
+tests "postgresql://vendetta@127.0.0.1:$port/postgres?$tls" "${everything[@]}" "$@" >"$place/direct.txt" 2>&1 &
 direct=$!
 tests "postgresql://vendetta@/pooled?host=$place&port=6432&pgbouncer=true" "${general[@]}" "$@" >"$place/pooled.txt" 2>&1 &
 pooled=$!

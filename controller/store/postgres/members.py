@@ -56,7 +56,7 @@ class Members:
         self._address = address
         self._place = place_of(address)
         self._connection: asyncpg.Connection | None = None
-        self._ids = Ids()
+        self._ids = Ids(self._place)
         self._former = self._me = self._ids.next()
         self._until = 0.0
         self._newest = self._told = LOST

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from controller.handover import Handover, Names, Work
-from controller.membership import LOST, Alone, View
+from controller.membership import LOST, Alone, Ids, View
 from controller.metrics import Metrics
 from controller.pins import Pins
 from controller.resources.meta import ObjectMeta
@@ -271,3 +271,13 @@ def test_an_unsettled_view_takes_and_gives_nothing() -> None:
 
     store = open_store("memory", clock=VirtualClock())
     run(scene())
+
+
+def test_a_server_that_is_started_again_in_its_place_has_its_nodes_back() -> None:
+    """Under another id, and also while the one that crashed is not missed yet."""
+    before, after, other = Ids("here").next(), Ids("here").next(), Ids("there").next()
+    assert before != after
+    names = [f"node-{n}" for n in range(50)]
+    mine = {name for name in names if owner_of(name, frozenset({before, other})) == before}
+    assert mine == {name for name in names if owner_of(name, frozenset({after, other})) == after}
+    assert mine == {name for name in names if owner_of(name, frozenset({before, after, other})) != other}
