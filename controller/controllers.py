@@ -34,7 +34,6 @@ from controller.runtime.worker import WorkerPool
 from controller.services.loops import ServiceLoops
 from controller.shares import Shares
 from transports.base import RunStatus
-from transports.websocket.hub import Dialled
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +79,7 @@ class Controllers:
         )
         parts.followers.on_first = self._followed
         parts.hub.on_change = self._agent_changed
-        parts.hub.is_taken = self._is_taken
+        parts.hub.is_taken = lambda new: self._pins.is_taken(new.node, new.machine)
         parts.metrics.agents.set_function(lambda: len(parts.hub))
         parts.metrics.replica_members.set_function(lambda: len(self.shares.live))
         self._dispatcher.on_link = self._link_changed
@@ -342,9 +341,6 @@ class Controllers:
         self._dispatcher.retry(uid)
         self._prober.soon(uid)
         self._wake_commands(node)
-
-    def _is_taken(self, new: Dialled) -> bool:
-        return self._pins.is_taken(new.node, new.machine)
 
     def _followed(self, name: str) -> None:
         command = self._parts.store.get("Command", name)

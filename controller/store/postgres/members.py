@@ -111,11 +111,6 @@ class Members:
         began, connection = time.monotonic(), await self._connected()
         async with self._database.transaction(connection):
             await read_head(connection, lock=True)
-            # A server of the version before, which would be the only active one, is fenced off for good.
-            await connection.execute(
-                "UPDATE head SET epoch = epoch + 1, holder = 'servers of a newer version', expires = 'infinity' "
-                "WHERE expires IS DISTINCT FROM 'infinity'"
-            )
             gone = [self._former, self._me, *await self._predecessors(connection)]
             await connection.execute("DELETE FROM members WHERE id = ANY($1::text[])", gone)
             await connection.execute(

@@ -25,8 +25,8 @@ from controller.store.transfer.records import (
 )
 
 _FETCH: Final = 256
-_LEASE, _MEMBERS = 2, 3
-"""The migrations that made what tells of servers."""
+_MEMBERS: Final = 2
+"""The migration that made what tells of servers."""
 _PATIENT: Final = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
 """This transaction lasts as long as it lasts, and waits for the other side of the transfer."""
 
@@ -78,12 +78,9 @@ async def _connected(dsn: str) -> AsyncIterator[tuple[Database, asyncpg.Connecti
 
 async def _is_used(connection: asyncpg.Connection, newest: int) -> bool:
     """Whether a server has given a sign of life lately, in a schema of that version."""
-    asked = []
-    if newest >= _LEASE:
-        asked.append("EXISTS (SELECT FROM head WHERE expires > now() AND expires <> 'infinity')")
-    if newest >= _MEMBERS:
-        asked.append("EXISTS (SELECT FROM members WHERE expires > now())")
-    return bool(asked and await connection.fetchval(f"SELECT {' OR '.join(asked)}"))
+    if newest < _MEMBERS:
+        return False
+    return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM members WHERE expires > now())"))
 
 
 class PostgresSource:

@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from controller.store.base import Store
+from controller.store.postgres.database import Database
 from tests.contract.store.objects import Backend, MemoryBackend, PostgresBackend, SetClock, SQLiteBackend
 from tests.support.postgres import fresh_dsn
 
@@ -38,3 +40,13 @@ async def store(backend: Backend) -> AsyncIterator[Store]:
     await store.start()
     yield store
     await store.aclose()
+
+
+@pytest.fixture
+async def other(backend: PostgresBackend) -> AsyncIterator[asyncpg.Connection]:
+    """Somebody else's connection to the schema of a PostgreSQL backend."""
+    database = Database.of(backend.dsn)
+    connection = await database.connect()
+    await connection.execute(f"SET search_path = {database.schema}")
+    yield connection
+    await connection.close()

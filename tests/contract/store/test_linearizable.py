@@ -35,6 +35,7 @@ class Stage:
 
     phase: str = "absent"
     cancel: bool = False
+    handed_out: bool = False
     output: str | None = None
 
 
@@ -61,25 +62,16 @@ def _served(stage: Stage, call: Call) -> tuple[Stage, Hashable]:
             return stage, False if call.what == "claim" else 404
         case ["claim"]:
             free = stage.phase == "pending" and not stage.cancel
-            return replace(stage, phase="running") if free else stage, free
+            return replace(stage, phase="running", handed_out=True) if free else stage, free
         case ["cancel"]:
             return stage if ended else replace(stage, cancel=True), 200 if ended else 202
-        case ["report", with_nonce, output]:
-            return _reported(stage, with_nonce == "with", output, call.answer)
+        case ["report", nonce, _] if (nonce == "with") != stage.handed_out:
+            return stage, 403
+        case ["report", _, output] if ended:
+            return stage, 202 if output == stage.output else 409
+        case ["report", _, output]:
+            return replace(stage, phase="success", output=output), 202
     raise AssertionError(call)
-
-
-def _reported(stage: Stage, with_nonce: bool, output: str, answer: Hashable) -> tuple[Stage, Hashable]:
-    match stage.phase:
-        case "pending" if not with_nonce:
-            return replace(stage, phase="success", output=output), 202
-        case "running" if with_nonce:
-            return replace(stage, phase="success", output=output), 202
-        case "success" if answer == 202 and stage.output == output:
-            return stage, 202  # a repeat; whether with the nonce or without depends on who reported
-        case "success":
-            return stage, answer if answer in {403, 409} else 409
-    return stage, 403
 
 
 @dataclass

@@ -27,16 +27,6 @@ async def servers(backend: PostgresBackend) -> AsyncIterator[list[Store]]:
     await asyncio.gather(*(store.aclose() for store in stores))
 
 
-@pytest.fixture
-async def other(backend: PostgresBackend) -> AsyncIterator[asyncpg.Connection]:
-    """Somebody else's connection to the same schema."""
-    database = Database.of(backend.dsn)
-    connection = await database.connect()
-    await connection.execute(f"SET search_path = {database.schema}")
-    yield connection
-    await connection.close()
-
-
 async def test_every_server_sees_every_change_in_one_order(servers: list[Store]) -> None:
     """E-2: the same ids on every replica, without gap or repeat, whoever wrote and however the commits raced."""
     assert len({store.uid for store in servers}) == 1

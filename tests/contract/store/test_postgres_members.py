@@ -12,7 +12,6 @@ import pytest
 from controller.membership import LOST, View
 from controller.store.base import Store, Unavailable
 from controller.store.postgres import members
-from controller.store.postgres.database import Database
 from tests.contract.store.objects import PostgresBackend, SetClock, create, node
 from tests.support.postgres import fresh_dsn
 
@@ -76,16 +75,6 @@ class Member:
 @pytest.fixture
 def backend(clock: SetClock) -> PostgresBackend:
     return PostgresBackend(clock, fresh_dsn())
-
-
-@pytest.fixture
-async def other(backend: PostgresBackend) -> AsyncIterator[asyncpg.Connection]:
-    """An administrator's connection to the same schema."""
-    database = Database.of(backend.dsn)
-    connection = await database.connect()
-    await connection.execute(f"SET search_path = {database.schema}")
-    yield connection
-    await connection.close()
 
 
 Make = Callable[..., Member]
@@ -248,17 +237,6 @@ async def test_nothing_is_written_before_joining(make: Make) -> None:
     await member.store.start()
     with pytest.raises(Unavailable, match="no place among the servers"):
         await create(member.store, node("n"))
-
-
-async def test_a_server_of_the_version_before_is_out(make: Make, other: asyncpg.Connection) -> None:
-    """It knows of no members and believes that it is the only active one: its epoch is over, and no other begins."""
-    member = make()
-    await member.store.start()
-    await other.execute("UPDATE head SET epoch = 7, holder = 'old', expires = clock_timestamp() + interval '1 hour'")
-    await member.join()
-    await settled(member)
-    assert await other.fetchval("SELECT epoch FROM head WHERE expires = 'infinity'") == 8
-    assert (await create(member.store, node("n"))).metadata.resource_version == "1"
 
 
 async def killed(other: asyncpg.Connection, pid: int) -> str:

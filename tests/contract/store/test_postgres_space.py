@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import asyncpg
 import pytest
 
-from controller.store.base import Create, Delete, Expired, Store
+from controller.store.base import Create, Delete, Expired, Store, Unavailable
 from controller.store.history import HistoryLimits
 from controller.store.postgres.database import Database
 from controller.store.postgres.rows import HISTORY_SPAN, LOG_SPAN
@@ -83,6 +83,16 @@ async def test_one_write_reaches_over_the_border(open_store: Open, database: asy
     assert await partitions(database, "history") == {0, HISTORY_SPAN}
     again = await open_store()
     assert len(again.list("Node").items) == 5
+
+
+async def test_a_partition_that_was_taken_away_is_made_again(open_store: Open, database: asyncpg.Connection) -> None:
+    """A server knows which are there, and asks anew after a failure: the one write that found out is refused."""
+    store = await open_store()
+    await create(store, node("a"))
+    await database.execute("DROP TABLE history_0")
+    with pytest.raises(Unavailable, match="nothing of it was applied"):
+        await create(store, node("b"))
+    assert (await create(store, node("b"))).metadata.name == "b"
 
 
 async def test_history_goes_by_whole_partitions(open_store: Open, database: asyncpg.Connection) -> None:

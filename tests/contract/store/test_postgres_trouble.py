@@ -26,23 +26,6 @@ def backend(clock: SetClock) -> PostgresBackend:
     return PostgresBackend(clock, fresh_dsn())
 
 
-@pytest.fixture
-async def store(backend: PostgresBackend) -> AsyncIterator[Store]:
-    store = backend.open()
-    await store.start()
-    yield store
-    await store.aclose()
-
-
-@pytest.fixture
-async def other(backend: PostgresBackend, store: Store) -> AsyncIterator[asyncpg.Connection]:
-    """Somebody else's connection to the same schema."""
-    connection = await Database.of(backend.dsn).connect()
-    await connection.execute(f"SET search_path = {Database.of(backend.dsn).schema}")
-    yield connection
-    await connection.close()
-
-
 async def waiting(other: asyncpg.Connection) -> None:
     """Until the store waits for a lock."""
     async with asyncio.timeout(10):
@@ -65,6 +48,19 @@ async def test_a_deadlock_costs_no_write(store: Store, other: asyncpg.Connection
     changed = await changing
     assert store.get("Node", "n") == changed
     assert changed.metadata.resource_version == "2", deadlock
+
+
+async def test_who_was_stopped_in_the_middle_of_a_write_holds_up_nobody_for_long(
+    store: Store, backend: PostgresBackend
+) -> None:
+    """The database ends its transaction, and the connection with it."""
+    place = Database.of(backend.dsn)
+    stopped = await place.connect()
+    await place.begin(stopped)
+    await stopped.execute("SELECT * FROM head FOR UPDATE")
+    assert (await create(store, node("n"))).metadata.resource_version == "1"
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        await stopped.execute("UPDATE head SET revision = 7")
 
 
 async def test_a_statement_that_takes_too_long_is_given_up(

@@ -22,7 +22,7 @@ NEWEST = known()[-1].number
 
 def next_version(compatible_with: int) -> Sequence[Migration]:
     """The migrations of a version after this one."""
-    text = NEXT.read_text().replace("compatible-with: 004", f"compatible-with: {compatible_with:03}")
+    text = NEXT.read_text().replace("compatible-with: 002", f"compatible-with: {compatible_with:03}")
     return [*known(), parse(NEWEST + 1, "next.sql", text)]
 
 

@@ -1,4 +1,4 @@
--- compatible-with: 004
+-- compatible-with: 002
 -- What a next version may do while this one runs: add columns that have a default, tables, and indexes.
 ALTER TABLE head ADD COLUMN hint text;
 ALTER TABLE objects ADD COLUMN shard integer NOT NULL DEFAULT 0;

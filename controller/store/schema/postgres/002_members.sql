@@ -1,7 +1,12 @@
 -- compatible-with: 002
+-- The oldest version that may use this schema, by the newest migration that it knows. A server that runs while a newer
+-- one migrates finds out here, in the row that it reads first in every transaction.
+ALTER TABLE head ADD COLUMN oldest integer NOT NULL DEFAULT 0;
+
 -- The servers on this store. Whoever joins, leaves or is expelled raises `head.generation` in the same transaction, which
 -- locks `head` as every writing transaction does: nobody is expelled in the middle of a write. `expires` is by this
--- database's clock. `place` is where it listens: nobody else can be there before it has gone. `seen` is the generation of the last view whose losses this member has stopped working on.
+-- database's clock. `place` is where it listens: nobody else can be there before it has gone. `seen` is the generation
+-- of the last view whose losses this member has stopped working on.
 ALTER TABLE head ADD COLUMN generation bigint NOT NULL DEFAULT 0;
 
 CREATE TABLE members (
