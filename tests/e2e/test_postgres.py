@@ -158,8 +158,11 @@ class Listener:
 
     def has_heard_of(self, name: str) -> bool:
         """Whether that node was in the first state, or told since."""
-        known = [node["id"] for node in self.frames[0].data["data"]["nodes"]] if self.frames else []
-        return name in known or name in self.registered()
+        return name in self.at_first() or name in self.registered()
+
+    def at_first(self) -> list[str]:
+        """The nodes in the snapshot, if there was one."""
+        return [node["id"] for node in self.frames[0].data["data"]["nodes"]] if self.frames else []
 
     def registered(self) -> list[str]:
         """The names that were told, in order."""
@@ -209,7 +212,8 @@ def test_any_server_answers_for_all(replicas: Replicas, agent: AgentProcess) -> 
         for name in names:
             assert server.http.post("/api/v1/nodes", json={"id": name, "provider": "none"}).is_success
         listener.follow(replicas.others(server)[0], partial(listener.has_heard_of, names[-1]))
-    assert listener.registered() == added[3:]
+    # A server may not have heard of all when it is asked: what its snapshot lacks is an event, and only that.
+    assert [name for name in listener.at_first() if name in added] + listener.registered() == added
     assert len({frame.id for frame in listener.frames}) == len(listener.frames)
     assert [f.data["type"] for f in listener.frames].count("initial_state") == 1
 
