@@ -186,7 +186,8 @@ class FakeSession:
     async def probe(self) -> Probe:
         """Answer."""
         await self._travel("probe")
-        return Probe(boot_id=self._node.boot_id, uptime=asyncio.get_running_loop().time(), facts={"os": "fake"})
+        uptime = asyncio.get_running_loop().time()
+        return Probe(boot_id=self._node.boot_id, uptime=uptime, facts={"os": "fake", "load": f"{uptime % 7:.2f}"})
 
     async def aclose(self) -> None:
         """Close."""

@@ -1,6 +1,7 @@
 """Nodes: from the last contact and the probes to phase and conditions (contract B-3, G-3)."""
 
 from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
@@ -28,6 +29,9 @@ from controller.store.base import Conflict, NotFound, Store, Update
 from transports.errors import fingerprint_of
 
 log = structlog.get_logger(__name__)
+
+_MEASURES: Final = ("load", "disk_free_kib")
+"""Facts that are another number at each look."""
 
 
 class NodeReconciler:
@@ -103,10 +107,11 @@ class NodeReconciler:
         return "unreachable" if now - max(last, since) >= self._timeout else "active"
 
     def _worth_writing(self, old: NodeStatus, new: NodeStatus) -> bool:
-        """Contacts alone are written once in a while: a heartbeat costs no disk."""
+        """Contacts and measures alone are written once in a while: a heartbeat or a probe costs no disk."""
         if old == new:
             return False
-        if old.model_copy(update={"last_seen": new.last_seen}) != new:
+        measures = {name: new.facts[name] for name in _MEASURES if name in new.facts}
+        if old.model_copy(update={"last_seen": new.last_seen, "facts": old.facts | measures}) != new:
             return True
         return old.last_seen is None or new.last_seen is None or new.last_seen - old.last_seen >= self._timeout
 

@@ -32,7 +32,7 @@ _PROBLEMS = {
 _LOADER = (
     'read -r v_1 && eval "$v_1" && v_2= && while [ ${#v_2} -lt $v_long ]; do '
     'v_x=$(dd bs=$((v_long - ${#v_2})) count=1 2>/dev/null) && [ -n "$v_x" ] && v_2=$v_2$v_x || exit 1; done && '
-    'eval "$(printf %b "$v_2")"'
+    'v_2=$(printf %b "$v_2") && eval "$v_2"'
 )
 
 

@@ -184,7 +184,7 @@ async def test_a_run_that_is_journaled_but_not_yet_claimed_is_adopted(
     request = new_run("echo never delivered")
     first = await launch()
     (node.directory / "J.0123456789abcdef.0").write_text(f"r {request.run}\n")
-    await launch()
+    await (await launch()).probe()
     await until(lambda: not (node.directory / "J.0123456789abcdef.0").exists())
     victim = subprocess.Popen(["sleep", "60"], start_new_session=True)
     now = round(time.clock_gettime(time.CLOCK_BOOTTIME) * 100)
@@ -444,6 +444,8 @@ async def test_old_runs_expire(until: Until, node: Any, launch: Launch, new_run:
     old, recent = new_run("echo old"), new_run("echo recent")
     await r.start(old, wait=5)
     await r.start(recent, wait=5)
+    await r.probe()
+    await until((node.directory / "X").exists)
     await r.aclose()
     for path in node.directory.glob(f"{old.run}*"):
         if path.suffix == ".l":
@@ -453,7 +455,9 @@ async def test_old_runs_expire(until: Until, node: Any, launch: Launch, new_run:
     os.utime(node.directory / "X", (1, 1))
     for path in node.directory.glob(f"{recent.run}*"):
         os.utime(path, (1, 1))  # the clock jumped; by this boot's own clock the run is young
+    (node.directory / "P").unlink()  # a minute has passed: somebody looks around again
     r = await launch()
+    await r.probe()
     await until(lambda: not list(node.directory.glob(f"{old.run}*")))
     assert (await r.status(recent.run)).inline == (b"recent\n", b"")
     assert (await r.status(old.run)).state is RunState.ABSENT

@@ -6,10 +6,11 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from transports.base import FLEETING, Output, RunId, RunState, RunStatus, StartRequest, StopReason, StreamState
+from transports.base import FLEETING, Output, Probe, RunId, RunState, RunStatus, StartRequest, StopReason, StreamState
 from transports.errors import Conflict, ConnectionLost
 from transports.runner.client import Runner
 
@@ -245,6 +246,20 @@ async def test_probe_says_what_the_node_is(runner: Runner) -> None:
     assert p.facts["kernel"].startswith("Linux")
     assert int(p.facts["cpus"]) > 0
     assert {"arch", "hostname", "os", "memory_kib", "disk_free_kib"} <= set(p.facts)
+
+
+async def test_runners_share_what_they_found_out_for_a_minute(node: Any, runner: Runner, launch: Launch) -> None:
+    first = await runner.probe()
+    found = node.directory / "P"
+    boot, at, facts = found.read_text().split(" ", 2)
+    found.write_text(f"{boot} {at} {facts.replace('os=', 'os=plan9 or ')}")
+    second = await (await launch()).probe()
+    assert second.facts["os"] == f"plan9 or {first.facts['os']}"
+    assert second.facts.keys() == first.facts.keys()
+    for outdated in (f"{boot} {int(at) - 6000} \x1fos=plan9 .\n", f"another {at} \x1fos=plan9 .\n", f"{boot} {at} \x1fos="):
+        found.write_text(outdated)
+        assert (await runner.probe()).facts["os"] == first.facts["os"]
+        assert found.read_text().startswith(f"{boot} ")
 
 
 async def test_after_close_every_verb_says_lost(runner: Runner, new_run: NewRun) -> None:

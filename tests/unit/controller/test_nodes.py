@@ -80,6 +80,21 @@ def test_a_heartbeat_keeps_a_node_active_without_a_write_each() -> None:
     run(scenario())
 
 
+def test_a_probe_that_only_measures_something_else_is_not_a_write_each() -> None:
+    """B-3: what a node's load is shows in its facts, within `node_timeout`."""
+
+    async def scenario() -> None:
+        async with world() as it:
+            await it.add_node()
+            seen = await it.until(it.node, lambda n: n.status.facts, within=3)
+            revision = it.store.revision()
+            await asyncio.sleep(300)
+            assert it.node().status.facts["load"] != seen.status.facts["load"]
+            assert it.store.revision() - revision <= 300 / 60
+
+    run(scenario())
+
+
 def test_a_changed_host_key_is_a_condition_until_somebody_trusts_it() -> None:
     """E-7: HostKeyTrusted False with the key presented; trusting it lets the node in at once."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-RUNNER = ("lib.sh", "reaper.sh", "supervisor.sh", "salvage.sh", "expire.sh", "serve.sh", "boot.sh")
+RUNNER = ("lib.sh", "supervisor.sh", "salvage.sh", "reaper.sh", "expire.sh", "serve.sh", "boot.sh")
 PERL = ("base.pl", "log.pl", "run.pl", "stop.pl", "net.pl", "serve.pl")
 BULK = ("io.sh",)
 

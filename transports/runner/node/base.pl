@@ -5,7 +5,6 @@
 
 use strict;
 use Fcntl qw(O_RDONLY O_WRONLY O_RDWR O_APPEND O_CREAT O_TRUNC);
-use POSIX ();
 
 my ($hello, $boot, $dir, $file, $sh, $umask);    # from the shell that came before, see hand_over
 my ($me, $started, $null);    # this process's pid and start time; /dev/null

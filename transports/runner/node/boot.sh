@@ -6,20 +6,31 @@ give_up() {
     exit 1
 }
 
-# The node must have these. Absolute paths for what runs often: an exec by name tries every PATH entry.
+# The node must have these.
 look_around() {
     peek self && number && now && read -r v_boot </proc/sys/kernel/random/boot_id && where 0 ||
         give_up noproc 'no usable /proc'
     for v_x in cat dd grep head ls mkdir mv rm sleep tail tr; do
         command -v "$v_x" >/dev/null || give_up tool "$v_x"
     done
-    v_cat=$(command -v cat) v_dd=$(command -v dd)
-    v_setsid=$(command -v setsid || command -v perl || command -v python3) || give_up tool setsid
     v_heredoc=''
     [ ! -p /proc/self/fd/3 ] || v_heredoc=1
 } 3<<E
 x
 E
+
+# tools: what the runner in shell uses, and perl does not. Absolute paths for what runs often: an exec by name tries
+# every PATH entry.
+tools() {
+    v_cat=$(command -v cat) v_dd=$(command -v dd)
+    v_setsid=$(command -v setsid || command -v perl || command -v python3) || give_up tool setsid
+    characters
+}
+
+characters() {
+    v_us=$(printf '\037')
+    v_tab=$(printf '\t')
+}
 
 flavour() {
     v_flavour=sh
@@ -70,14 +81,17 @@ identify() {
 # The reaper runs from a file. Without space for it this runner still answers, and refuses to start runs
 # until there is some.
 store() {
-    [ ! -e "$v_file" ] || [ "$(cat "$v_file")" != "$(undo "$v_2")" ] || return 0
-    undo "$v_2" >"$v_file.$v_rid" && [ "$(cat "$v_file.$v_rid")" = "$(undo "$v_2")" ] &&
+    [ ! -e "$v_file" ] || [ "$(cat "$v_file")" != "$v_2" ] || return 0
+    put "$v_2" >"$v_file.$v_rid" && [ "$(cat "$v_file.$v_rid")" = "$v_2" ] &&
         mv -f "$v_file.$v_rid" "$v_file" && return
     rm -f "$v_file.$v_rid"
 }
 
 # v_load: what perl is told as its program. It reads the rest of it from the channel, so that nobody sees it in ps.
-v_load='use 5.010; use Fcntl (); use POSIX ();
+# Of POSIX it takes what is compiled: the module around that takes longer to load than all the rest.
+v_load='use 5.010; use Fcntl ();
+eval qq{\n#line 1 "$INC{"Fcntl.pm"}"\npackage POSIX; XSLoader::load("POSIX")};
+defined &POSIX::setsid and defined &POSIX::EINTR or require POSIX;
 my ($n, $p) = (shift, "");
 while (length $p < $n) { sysread(STDIN, $p, $n - length $p, length $p) or exit 1 }
 $p =~ tr/\037/\n/;
@@ -111,7 +125,7 @@ hand_over() {
 skip() {
     v_n=$1
     while [ "$v_n" -gt 0 ]; do
-        v_x=$("$v_dd" bs="$v_n" count=1) && [ -n "$v_x" ] || exit 1
+        v_x=$(dd bs="$v_n" count=1) && [ -n "$v_x" ] || exit 1
         v_n=$((v_n - ${#v_x}))
     done
 }
@@ -130,11 +144,7 @@ on_request() {
         summon n
         reply pong
         ;;
-    probe)
-        summon a
-        verb_probe </dev/null &
-        expire </dev/null >/dev/null 6>&- &
-        ;;
+    probe) verb_probe ;;
     *) reply "err verb $v_verb" ;;
     esac
 }
@@ -147,7 +157,7 @@ serve_loop() {
     done
 }
 
-# serve: v_hello v_base v_sha v_sh v_prefer v_left come from the loader's first line, v_2 is this very text, encoded
+# serve: v_hello v_base v_sha v_sh v_prefer v_left come from the loader's first line, v_2 is this very text
 serve() {
     set -f
     v_umask=$(umask)
@@ -167,9 +177,9 @@ serve() {
     exec 2>/dev/null
     identify
     hand_over
+    tools
     summon a
     put "${v_nl}VND1 $v_hello hello $v_boot $v_flavour ${v_id:--} $v_dir$v_nl"
-    expire </dev/null >/dev/null 6>&- &
     serve_loop
 }
 
@@ -179,14 +189,14 @@ aside() {
     v_dir=${0%/*} v_file=$0 v_seq=${2-}
     read -r v_boot </proc/sys/kernel/random/boot_id
     flavour
+    characters
     case $1 in
-    probe) verb_probe ;;
+    probe) survey && report ;;
     expire) expire ;;
     esac
 }
 
 case ${1-} in
-reap) reap ;;
 probe | expire) aside "$@" ;;
 *) serve ;;
 esac

@@ -6,8 +6,6 @@
 
 v_nl='
 '
-v_us=$(printf '\037')
-v_tab=$(printf '\t')
 
 # One string, one write: lines of other processes never come in between. mksh has no printf of its own, and an
 # external one would show its arguments to every user of the node.

@@ -20,6 +20,9 @@ sub summon {
     return new_journal() && alert("p\ni $hello.$generation\n") && (not %ours or watch_me());
 }
 
+# revive: if there was a reaper, there is one. Without runs, its own or others', there need not be any.
+sub revive { return $generation < 0 || summon() }
+
 # bereft: the reaper is gone. There will be another one.
 sub bereft {
     $reaper = 0;
@@ -101,6 +104,21 @@ sub pass_on {
     return if $n or not defined $n and $! == POSIX::EINTR();
     unwatch($task->{from});
     push @answers, $task->{text} if not $deaf and $task->{text} =~ /^\d+ \d+ [^\n]*\n\z/;
+}
+
+# verb_probe: as the shell does, which looks around for both
+sub verb_probe {
+    my ($seq) = @_;
+    my $now = int now();
+    my ($then, $facts) = (sip("$dir/P") || '') =~ /\A$boot (\d+) (.*) \.\n/;
+    if (defined $then and $then <= $now and $now - $then < 6000) {
+        revive();
+        my ($load) = split ' ', sip('/proc/loadavg');
+        return reply($seq, "pr $now$facts\037load=$load");
+    }
+    summon() && alert("a\n");
+    aside($seq, 'probe');
+    expire();
 }
 
 # expire: once an hour is enough, as the shell finds, too

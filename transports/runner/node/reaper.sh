@@ -103,6 +103,11 @@ adopt() {
     for v_j in "$v_dir"/J.*; do
         set -f
         [ "$v_j" != "$v_journal" ] && [ -e "$v_j" ] || continue
+        # Its first line says whose it is, and that saves the others as long as that one is there.
+        read -r v_a v_b <"$v_j"
+        # shellcheck disable=SC2086
+        set -- $v_b
+        [ "$v_a" = R ] && [ "${3-}" = "$v_boot" ] && alive "$1" "$2" && continue
         v_runs='' v_owner=''
         while read -r v_a v_b; do
             case $v_a in R) v_owner=$v_b ;; r) v_runs="$v_runs $v_b" ;; esac
@@ -251,3 +256,6 @@ reap() {
     done
     rm -f "$v_journal"
 }
+
+# The shell reads a file as it goes: the rest of it is nothing to a reaper.
+[ "${1-}" != reap ] || { reap && exit; }

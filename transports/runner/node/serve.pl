@@ -33,12 +33,8 @@ sub on_request {
     elsif ($verb eq 'status') { summon(); answer($seq, 'st', @words) }
     elsif ($verb eq 'cancel') { verb_cancel($seq, @words) }
     elsif ($verb eq 'gc') { verb_gc($seq, @words) }
-    elsif ($verb eq 'ping') { summon(); reply($seq, 'pong') }
-    elsif ($verb eq 'probe') {
-        summon() && alert("a\n");
-        aside($seq, 'probe');
-        expire();
-    }
+    elsif ($verb eq 'ping') { revive(); reply($seq, 'pong') }
+    elsif ($verb eq 'probe') { verb_probe($seq) }
     else { reply($seq, "err verb $verb") }
 }
 
@@ -146,9 +142,7 @@ sub serve {
     $text = slurp($file);
     watch($births, \&acknowledge);
     watch(*STDIN, \&hear);
-    summon();
     pour(*STDOUT, "\nVND1 $hello hello $boot perl $install $dir\n");
-    expire();
     $due = 9e15;
     turn() while $open or %ours;
     alert("x\n") if $reaper;

@@ -175,10 +175,37 @@ verb_gc() {
     reply ok
 }
 
-# verb_probe: in a subshell. Facts are separated by US.
+# verb_probe: what was found out within the last minute, by whichever runner, and the load. Else this one looks around.
 verb_probe() {
+    if recent; then
+        summon n
+        report
+    else
+        summon a
+        { survey && report; } </dev/null &
+        expire </dev/null >/dev/null 6>&- &
+    fi
+}
+
+# recent: v_facts, when they are
+recent() {
     now
-    v_x="pr $v_now"
+    v_y=''
+    read -r v_x v_y v_facts <"$v_dir/P" || return 1
+    case $v_y in '' | *[!0-9]*) return 1 ;; esac
+    [ "$v_x" = "$v_boot" ] && [ "$v_now" -ge "$v_y" ] && [ $((v_now - v_y)) -lt 6000 ] || return 1
+    case $v_facts in *' .') v_facts=${v_facts% .} ;; *) return 1 ;; esac
+}
+
+report() {
+    read -r v_a v_b </proc/loadavg
+    reply "pr $v_now$v_facts${v_us}load=$v_a"
+}
+
+# survey: v_facts, separated by US, and a line of them for everybody. In a subshell.
+survey() {
+    now
+    v_facts=''
     fact shell "$v_flavour"
     fact user "$(id -un)"
     fact hostname "$(uname -n)"
@@ -187,14 +214,13 @@ verb_probe() {
     fact os "$(. /etc/os-release && put "${PRETTY_NAME-}")"
     fact cpus "$(getconf _NPROCESSORS_ONLN || grep -c '^processor' /proc/cpuinfo)"
     while read -r v_a v_b; do case $v_a in MemTotal:) fact memory_kib "${v_b%% *}" ;; esac done </proc/meminfo
-    read -r v_a v_b </proc/loadavg
-    fact load "$v_a"
     fact disk_free_kib "$(df -Pk "$v_dir" | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4)"
-    reply "$v_x"
+    put "$v_boot $v_now $v_facts .$v_nl" >"$v_dir/P"
+    return 0 # also where that is full
 }
 
 # fact NAME VALUE: answers are plain ASCII
 fact() {
     case $2 in *[!\ -~]*) set -- "$1" "$(put "$2" | tr -cd ' -~')" ;; esac
-    v_x="$v_x$v_us$1=$2"
+    v_facts="$v_facts$v_us$1=$2"
 }
