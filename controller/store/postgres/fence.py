@@ -5,11 +5,24 @@ before it.
 """
 
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
 
 import asyncpg
+import structlog
 
 from controller.store.base import NoPlace
+from controller.store.postgres.database import IDLE_TIMEOUT
 from controller.store.postgres.rows import Head, read_head
+
+log = structlog.get_logger(__name__)
+
+_UNBLOCK: Final = """
+SELECT pid, pg_terminate_backend(pid)
+FROM pg_stat_activity JOIN pg_locks USING (pid) JOIN head ON head.xmax = transactionid
+WHERE granted AND usename = current_user
+    AND wait_event_type = 'Client' AND state_change < clock_timestamp() - $1::interval
+"""
 
 
 class Fence:
@@ -57,6 +70,16 @@ class Fence:
         if self.is_up and (self._place is None or (self._place, head.generation) != self._found):
             await self._find_place(connection, head.generation)
         return head
+
+    @staticmethod
+    async def unblock(connection: asyncpg.Connection) -> None:
+        """End a transaction that has locked the head and waits for its client for too long. In a transaction.
+
+        The database does that by itself only between two statements: not while it sends an answer that nobody takes,
+        since the network is cut or the server was stopped.
+        """
+        for row in await connection.fetch(_UNBLOCK, timedelta(seconds=IDLE_TIMEOUT)):
+            log.warning("ended a transaction that held up all writes and took no answer", pid=row["pid"])
 
     async def _find_place(self, connection: asyncpg.Connection, generation: int) -> None:
         place = self._place

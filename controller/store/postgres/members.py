@@ -110,6 +110,7 @@ class Members:
         """One attempt. What an earlier one may have left is replaced."""
         began, connection = time.monotonic(), await self._connected()
         async with self._database.transaction(connection):
+            await self._fence.unblock(connection)
             await read_head(connection, lock=True)
             gone = [self._former, self._me, *await self._predecessors(connection)]
             await connection.execute("DELETE FROM members WHERE id = ANY($1::text[])", gone)
@@ -167,6 +168,7 @@ class Members:
         acknowledged = self._acknowledged
         async with self._database.transaction(connection):
             await read_head(connection)  # or this version may not use the schema any more
+            await self._fence.unblock(connection)
             renewed = await connection.execute(
                 "UPDATE members SET expires = clock_timestamp() + $2, seen = $3 WHERE id = $1",
                 self._me,

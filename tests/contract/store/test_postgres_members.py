@@ -12,6 +12,7 @@ import pytest
 from controller.membership import LOST, View
 from controller.store.base import Store, Unavailable
 from controller.store.postgres import members
+from controller.store.postgres.database import IDLE_TIMEOUT, Database
 from tests.contract.store.objects import PostgresBackend, SetClock, create, node
 from tests.support.postgres import fresh_dsn
 
@@ -229,6 +230,23 @@ async def test_an_expulsion_overtakes_a_write_that_waits(make: Make, other: asyn
     with pytest.raises(Unavailable, match="no place among the servers"):
         await write
     assert await other.fetchval("SELECT revision FROM head") == 1
+
+
+async def test_who_holds_up_all_others_and_takes_no_answer_is_ended(make: Make, backend: PostgresBackend) -> None:
+    """A server was stopped, or its network cut, while the database sends it much: no timeout counts then."""
+    member, place = make(LONG), Database.of(backend.dsn)
+    await member.join()
+    await member.until(lambda view: view.settled)
+    stopped = await place.connect()
+    await place.begin(stopped)
+    await stopped.execute("SELECT * FROM head FOR UPDATE")
+    stopped._transport.pause_reading()
+    reading = asyncio.create_task(stopped.fetch("SELECT repeat('x', 1000000) FROM generate_series(1, 20)"))
+    await asyncio.sleep(0.2)
+    async with asyncio.timeout(IDLE_TIMEOUT + 2):
+        await create(member.store, node("n"))
+    stopped.terminate()
+    await asyncio.gather(reading, return_exceptions=True)
 
 
 async def test_nothing_is_written_before_joining(make: Make) -> None:

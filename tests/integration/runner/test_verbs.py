@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from transports.base import FLEETING, Output, Probe, RunId, RunState, RunStatus, StartRequest, StopReason, StreamState
+from transports.base import FLEETING, Output, RunId, RunState, RunStatus, StartRequest, StopReason, StreamState
 from transports.errors import Conflict, ConnectionLost
 from transports.runner.client import Runner
 
@@ -256,7 +256,11 @@ async def test_runners_share_what_they_found_out_for_a_minute(node: Any, runner:
     second = await (await launch()).probe()
     assert second.facts["os"] == f"plan9 or {first.facts['os']}"
     assert second.facts.keys() == first.facts.keys()
-    for outdated in (f"{boot} {int(at) - 6000} \x1fos=plan9 .\n", f"another {at} \x1fos=plan9 .\n", f"{boot} {at} \x1fos="):
+    for outdated in (
+        f"{boot} {int(at) - 6000} \x1fos=plan9 .\n",
+        f"another {at} \x1fos=plan9 .\n",
+        f"{boot} {at} \x1fos=",
+    ):
         found.write_text(outdated)
         assert (await runner.probe()).facts["os"] == first.facts["os"]
         assert found.read_text().startswith(f"{boot} ")
