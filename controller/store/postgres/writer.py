@@ -40,6 +40,10 @@ _MOST, _MOST_BYTES = 1000, 8 << 20
 log = structlog.get_logger(__name__)
 
 
+class NeverKnown(Unavailable):
+    """A commit got no answer, and the database cannot be asked any more what became of it."""
+
+
 class Ledger(Mirror, Protocol):
     """Whom the writer works for."""
 
@@ -146,7 +150,7 @@ class Writer:
         """Commit a batch or tell everybody why not."""
         try:
             await self._persist(batch)
-        except NoPlace as error:
+        except (NoPlace, NeverKnown) as error:
             for pending in batch:
                 pending.fail(str(error))
         except (StoreError, *FAILURES) as error:
@@ -256,14 +260,24 @@ class Writer:
             try:
                 connection = await self._connected()
                 async with self._database.transaction(connection):
-                    await read_head(connection, lock=True)
+                    await self._head_after_all(connection)
                     last = await connection.fetchval("SELECT batch FROM commits WHERE server = $1", self._server)
+            except NeverKnown:
+                raise
             except (Unavailable, *FAILURES) as error:
                 self._ledger.failed(sentence(error), 0)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 return bool(last == self._batch)
+
+    @staticmethod
+    async def _head_after_all(connection: asyncpg.Connection) -> None:
+        """Lock the head, if it is one that this version can read: waiting would not make it so."""
+        try:
+            await read_head(connection, lock=True)
+        except Unavailable as error:
+            raise NeverKnown(f"whether this write was stored is not known, and will not be: {error}") from error
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():

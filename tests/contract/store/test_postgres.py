@@ -1,7 +1,7 @@
 """What only PostgreSQL has: other servers on the same store, a network in between, and databases that others use."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 import pytest
@@ -122,8 +122,9 @@ async def test_a_write_outlives_the_connections(servers: list[Store], other: asy
 class Deaf:
     """A way to the database on which the answer to a COMMIT gets lost once, and the connection with it."""
 
-    def __init__(self, *, deliver: bool) -> None:
+    def __init__(self, *, deliver: bool, meanwhile: Callable[[], Awaitable[object]] | None = None) -> None:
         self.deliver = deliver
+        self.meanwhile = meanwhile
         self.armed = False
 
     async def serve(self) -> asyncio.Server:
@@ -145,6 +146,8 @@ class Deaf:
                 if self.deliver:
                     there[1].write(data)
                     await there[0].read(65536)
+                if self.meanwhile:
+                    await self.meanwhile()
                 break
             there[1].write(data)
         writer.transport.abort()
@@ -171,6 +174,20 @@ async def test_a_commit_without_an_answer(backend: PostgresBackend, *, deliver: 
         assert not way.armed
         assert made.metadata.resource_version == "2" == str(store.revision())
         assert (await create(store, node("after"))).metadata.resource_version == "3"
+        await store.aclose()
+
+
+async def test_a_commit_without_an_answer_before_a_schema_that_is_too_new(
+    backend: PostgresBackend, other: asyncpg.Connection
+) -> None:
+    """Nobody waits for ever for what this version cannot be told, and nobody is told that nothing was stored."""
+    way = Deaf(deliver=True, meanwhile=lambda: other.execute("UPDATE head SET oldest = 1000"))
+    async with await way.serve() as server:
+        store = PostgresBackend(backend.clock, by_way_of(backend.dsn, server.sockets[0].getsockname()[1])).open()
+        await store.start()
+        way.armed = True
+        with pytest.raises(Unavailable, match=r"whether this write was stored is not known.*replace this server"):
+            await create(store, node("n"))
         await store.aclose()
 
 

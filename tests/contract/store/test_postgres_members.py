@@ -240,7 +240,7 @@ async def test_who_holds_up_all_others_and_takes_no_answer_is_ended(make: Make, 
     stopped = await place.connect()
     await place.begin(stopped)
     await stopped.execute("SELECT * FROM head FOR UPDATE")
-    stopped._transport.pause_reading()
+    stopped._transport.pause_reading()  # type: ignore[attr-defined]
     reading = asyncio.create_task(stopped.fetch("SELECT repeat('x', 1000000) FROM generate_series(1, 20)"))
     await asyncio.sleep(0.2)
     async with asyncio.timeout(IDLE_TIMEOUT + 2):
