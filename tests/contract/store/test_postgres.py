@@ -143,6 +143,7 @@ class Deaf:
             if self.armed and b"COMMIT" in data:
                 self.armed = False
                 back.cancel()
+                await asyncio.wait({back})
                 if self.deliver:
                     there[1].write(data)
                     await there[0].read(65536)
