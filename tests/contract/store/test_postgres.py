@@ -120,12 +120,18 @@ async def test_a_write_outlives_the_connections(servers: list[Store], other: asy
 
 
 class Deaf:
-    """A way to the database on which the answer to a COMMIT gets lost once, and the connection with it."""
+    """A way to the database on which the answer to one COMMIT gets lost, and the connection with it.
 
-    def __init__(self, *, deliver: bool, meanwhile: Callable[[], Awaitable[object]] | None = None) -> None:
+    It is the one after `about` was sent, the name of what is written then: there are others.
+    """
+
+    def __init__(
+        self, about: str, *, deliver: bool, meanwhile: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        self.about = about.encode()
         self.deliver = deliver
         self.meanwhile = meanwhile
-        self.armed = False
+        self.lost = 0
 
     async def serve(self) -> asyncio.Server:
         """Listen on a port of loopback."""
@@ -139,21 +145,26 @@ class Deaf:
             else asyncio.open_connection("127.0.0.1", place)
         )
         back = asyncio.create_task(_pump(there[0], writer))
+        due = False
         while data := await reader.read(65536):
-            if self.armed and b"COMMIT" in data:
-                self.armed = False
+            due = not self.lost and (due or self.about in data)
+            if due and b"COMMIT" in data:
                 back.cancel()
                 await asyncio.wait({back})
-                if self.deliver:
-                    there[1].write(data)
-                    await there[0].read(65536)
-                if self.meanwhile:
-                    await self.meanwhile()
+                await self._lose(*there, data)
                 break
             there[1].write(data)
         writer.transport.abort()
         there[1].close()
         back.cancel()
+
+    async def _lose(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, commit: bytes) -> None:
+        self.lost += 1
+        if self.deliver:
+            writer.write(commit)
+            await reader.read(65536)
+        if self.meanwhile:
+            await self.meanwhile()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -164,15 +175,14 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @pytest.mark.parametrize("deliver", [True, False])
 async def test_a_commit_without_an_answer(backend: PostgresBackend, *, deliver: bool) -> None:
     """The write is not reported as failed, and has happened once, whether the COMMIT had arrived or not."""
-    way = Deaf(deliver=deliver)
+    way = Deaf("unanswered", deliver=deliver)
     async with await way.serve() as server:
         dsn = by_way_of(backend.dsn, server.sockets[0].getsockname()[1])
         store = PostgresBackend(backend.clock, dsn).open()
         await store.start()
         await create(store, node("before"))
-        way.armed = True
-        made = await create(store, node("n"))
-        assert not way.armed
+        made = await create(store, node("unanswered"))
+        assert way.lost == 1
         assert made.metadata.resource_version == "2" == str(store.revision())
         assert (await create(store, node("after"))).metadata.resource_version == "3"
         await store.aclose()
@@ -182,13 +192,14 @@ async def test_a_commit_without_an_answer_before_a_schema_that_is_too_new(
     backend: PostgresBackend, other: asyncpg.Connection
 ) -> None:
     """Nobody waits for ever for what this version cannot be told, and nobody is told that nothing was stored."""
-    way = Deaf(deliver=True, meanwhile=lambda: other.execute("UPDATE head SET oldest = 1000"))
+    way = Deaf("unanswered", deliver=True, meanwhile=lambda: other.execute("UPDATE head SET oldest = 1000"))
     async with await way.serve() as server:
         store = PostgresBackend(backend.clock, by_way_of(backend.dsn, server.sockets[0].getsockname()[1])).open()
         await store.start()
-        way.armed = True
+        await create(store, node("before"))
         with pytest.raises(Unavailable, match=r"whether this write was stored is not known.*replace this server"):
-            await create(store, node("n"))
+            await create(store, node("unanswered"))
+        assert way.lost == 1
         await store.aclose()
 
 
