@@ -15,6 +15,7 @@ from controller.observations import Observations
 from controller.resources.conditions import find
 from controller.resources.node import REACHABLE, Node
 from controller.runtime.clock import Clock
+from controller.runtime.tasks import NodeTasks
 from controller.shares import Mine
 from controller.store.base import Store
 from transports.errors import TransportError, Unreachable
@@ -54,7 +55,7 @@ class Prober:
         self._wake = wake
         self._mine = mine
         self._due: dict[str, float] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks = NodeTasks()
         self._slots = asyncio.Semaphore(CONCURRENCY)
 
     async def round(self) -> None:
@@ -74,10 +75,7 @@ class Prober:
 
     async def keep(self, uids: Collection[str]) -> None:
         """End the probes of all other nodes."""
-        ended = [task for uid, task in self._tasks.items() if uid not in uids]
-        for task in ended:
-            task.cancel()
-        await asyncio.gather(*ended, return_exceptions=True)
+        await self._tasks.keep(uids)
         self._drop_gone(uids)
 
     async def aclose(self) -> None:
@@ -94,9 +92,7 @@ class Prober:
 
     def _start(self, node: Node, now: float) -> None:
         self._due[node.uid] = now + self._interval * self._rng.uniform(0.9, 1.1)
-        task = asyncio.create_task(self._probe(node), name=f"probe:{node.name}")
-        self._tasks[node.uid] = task
-        task.add_done_callback(lambda _: self._tasks.pop(node.uid, None))
+        self._tasks.start(node.uid, self._probe(node), name=f"probe:{node.name}")
 
     async def _probe(self, node: Node) -> None:
         seen = self._observations.of(node.uid)

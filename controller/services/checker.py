@@ -19,6 +19,7 @@ from controller.metrics import Metrics
 from controller.resources.node import Node, is_active
 from controller.resources.service import Check, Service
 from controller.runtime.clock import Clock
+from controller.runtime.tasks import NodeTasks
 from controller.services.board import ServiceBoard
 from controller.services.targets import aim_of
 from controller.store.base import Store
@@ -68,8 +69,8 @@ class Checker:
         self._plans: dict[str, dict[str, Plan]] = {}
         self._heap: list[tuple[float, int, Key, Plan]] = []
         self._order = count()
-        self._tasks: dict[asyncio.Task[None], str] = {}
         self._news = asyncio.Event()
+        self._tasks = NodeTasks(on_end=self._news.set)
 
     async def round(self) -> None:
         """Start the checks that are due, as many as may be under way, then wait."""
@@ -99,10 +100,7 @@ class Checker:
         """Check the services of no other nodes any more. What is known of them holds for its time."""
         for uid in self._plans.keys() - set(uids):
             del self._plans[uid]
-        ended = [task for task, uid in self._tasks.items() if uid not in uids]
-        for task in ended:
-            task.cancel()
-        await asyncio.gather(*ended, return_exceptions=True)
+        await self._tasks.keep(uids)
 
     async def aclose(self) -> None:
         """End the checks under way."""
@@ -136,13 +134,8 @@ class Checker:
         if service is None or service.check is None:
             return
         self._metrics.check_lateness.observe(self._clock.monotonic() - due)
-        task = asyncio.create_task(self._check(key, plan, node, service), name=f"check:{node.name}/{service.id}")
-        self._tasks[task] = node.uid
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.pop(task, None)
-        self._news.set()
+        check = self._check(key, plan, node, service)
+        self._tasks.start(node.uid, check, name=f"check:{node.name}/{service.id}")
 
     async def _check(self, key: Key, plan: Plan, node: Node, service: Service) -> None:
         try:

@@ -14,6 +14,7 @@ import structlog
 from controller.metrics import Metrics
 from controller.resources.node import Node, is_active
 from controller.runtime.clock import Clock
+from controller.runtime.tasks import NodeTasks
 from controller.services.board import ServiceBoard
 from controller.services.findings import Incomplete, read
 from controller.services.fromnode import FromNode
@@ -60,7 +61,7 @@ class Discoverer:
         self._wake = wake
         self._mine = mine
         self._due: dict[str, float] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks = NodeTasks()
 
     async def round(self) -> None:
         """Start to look at the nodes that are due, as many at a time as may be; then wait a tick."""
@@ -77,10 +78,7 @@ class Discoverer:
 
     async def keep(self, uids: Collection[str]) -> None:
         """End what is under way on all other nodes."""
-        ended = [task for uid, task in self._tasks.items() if uid not in uids]
-        for task in ended:
-            task.cancel()
-        await asyncio.gather(*ended, return_exceptions=True)
+        await self._tasks.keep(uids)
 
     async def aclose(self) -> None:
         """End what is under way."""
@@ -99,9 +97,7 @@ class Discoverer:
 
     def _start(self, node: Node, now: float) -> None:
         self._due[node.uid] = now + self._interval * self._rng.uniform(0.9, 1.0)
-        task = asyncio.create_task(self._look(node), name=f"discover:{node.name}")
-        self._tasks[node.uid] = task
-        task.add_done_callback(lambda _: self._tasks.pop(node.uid, None))
+        self._tasks.start(node.uid, self._look(node), name=f"discover:{node.name}")
 
     async def _look(self, node: Node) -> None:
         try:
