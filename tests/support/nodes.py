@@ -168,6 +168,14 @@ class Node(ABC):
         processes.kill(victims)
         return len(victims)
 
+    async def is_deserted(self) -> bool:
+        """Whether all connections end within two seconds."""
+        for _ in range(100):
+            if not self.session_pids():
+                return True
+            await asyncio.sleep(0.02)
+        return False
+
     def leftovers(self) -> list[int]:
         """Processes of this node's home that are still there, detached runs included."""
         return processes.with_environment(f"HOME={self.home}")
