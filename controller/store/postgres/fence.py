@@ -71,16 +71,6 @@ class Fence:
             await self._find_place(connection, head.generation)
         return head
 
-    @staticmethod
-    async def unblock(connection: asyncpg.Connection) -> None:
-        """End a transaction that has locked the head and waits for its client for too long. In a transaction.
-
-        The database does that by itself only between two statements: not while it sends an answer that nobody takes,
-        since the network is cut or the server was stopped.
-        """
-        for row in await connection.fetch(_UNBLOCK, timedelta(seconds=IDLE_TIMEOUT)):
-            log.warning("ended a transaction that held up all writes and took no answer", pid=row["pid"])
-
     async def _find_place(self, connection: asyncpg.Connection, generation: int) -> None:
         place = self._place
         if place is not None:
@@ -90,3 +80,13 @@ class Fence:
             if place == self._place:
                 self._expelled()
         raise NoPlace("nothing was written: this server has no place among the servers on its store")
+
+
+async def unblock(connection: asyncpg.Connection) -> None:
+    """End a transaction that has locked the head and waits for its client for too long. To be called in another one.
+
+    The database does that by itself only between two statements: not while it sends an answer that nobody takes,
+    since the network is cut or the server was stopped.
+    """
+    for row in await connection.fetch(_UNBLOCK, timedelta(seconds=IDLE_TIMEOUT)):
+        log.warning("ended a transaction that held up all writes and took no answer", pid=row["pid"])

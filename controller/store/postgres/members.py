@@ -22,7 +22,7 @@ from controller.membership import LOST, Ids, OnView, View
 from controller.store.base import Unavailable
 from controller.store.postgres.database import Database
 from controller.store.postgres.errors import FAILURES, sentence
-from controller.store.postgres.fence import Fence
+from controller.store.postgres.fence import Fence, unblock
 from controller.store.postgres.rows import read_head
 
 _LONGEST_LOOK: Final = 1.0
@@ -110,7 +110,7 @@ class Members:
         """One attempt. What an earlier one may have left is replaced."""
         began, connection = time.monotonic(), await self._connected()
         async with self._database.transaction(connection):
-            await self._fence.unblock(connection)
+            await unblock(connection)
             await read_head(connection, lock=True)
             gone = [self._former, self._me, *await self._predecessors(connection)]
             await connection.execute("DELETE FROM members WHERE id = ANY($1::text[])", gone)
@@ -168,7 +168,7 @@ class Members:
         acknowledged = self._acknowledged
         async with self._database.transaction(connection):
             await read_head(connection)  # or this version may not use the schema any more
-            await self._fence.unblock(connection)
+            await unblock(connection)
             renewed = await connection.execute(
                 "UPDATE members SET expires = clock_timestamp() + $2, seen = $3 WHERE id = $1",
                 self._me,
