@@ -10,22 +10,17 @@ PERL = ("base.pl", "log.pl", "run.pl", "stop.pl", "net.pl", "serve.pl")
 BULK = ("io.sh",)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """Text without its comments, and the first 12 digits of its SHA-256."""
+    """Text without its comments, in the forms in which it travels, without line breaks."""
 
     text: str
     sha: str
-
-    @property
-    def encoded(self) -> bytes:
-        """The text without line breaks, for `printf %b`."""
-        return self.text.replace("\\", "\\0134").replace("\n", "\\0012").encode("ascii")
-
-    @property
-    def plain(self) -> bytes:
-        """The text without line breaks: they are US."""
-        return self.text.replace("\n", "\x1f").encode("ascii")
+    """The first 12 digits of its SHA-256."""
+    encoded: bytes
+    """For `printf %b`."""
+    plain: bytes
+    """Line breaks are US."""
 
 
 @cache
@@ -50,4 +45,9 @@ def _program(names: tuple[str, ...]) -> Program:
     here = files(__name__)
     lines = [line for name in names for line in here.joinpath(name).read_text("ascii").splitlines()]
     text = "\n".join(stripped for line in lines if (stripped := line.strip(" ")) and not stripped.startswith("#"))
-    return Program(text, hashlib.sha256(text.encode()).hexdigest()[:12])
+    return Program(
+        text=text,
+        sha=hashlib.sha256(text.encode()).hexdigest()[:12],
+        encoded=text.replace("\\", "\\0134").replace("\n", "\\0012").encode("ascii"),
+        plain=text.replace("\n", "\x1f").encode("ascii"),
+    )
