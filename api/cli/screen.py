@@ -19,12 +19,15 @@ class Screen(Protocol):
     def finish(self, node: str) -> None:
         """Nothing more will come from that node."""
 
+    def end(self) -> None:
+        """Nothing more will come from any."""
+
 
 class Through:
     """The bytes as they are, stdout to stdout and stderr to stderr."""
 
     def __init__(self) -> None:
-        self._out = {"stdout": _Pipe(sys.stdout.buffer), "stderr": _Pipe(sys.stderr.buffer)}
+        self._out = {"stdout": Pipe(sys.stdout.buffer), "stderr": Pipe(sys.stderr.buffer)}
 
     def show(self, node: str, piece: Piece) -> None:
         """Write the bytes."""
@@ -33,12 +36,15 @@ class Through:
     def finish(self, node: str) -> None:
         """Nothing is kept back."""
 
+    def end(self) -> None:
+        """Nothing is kept back."""
+
 
 class Prefixed:
     """Whole lines, each behind `node | `; a line without an end is shown when the node is finished."""
 
     def __init__(self) -> None:
-        self._out = {"stdout": _Pipe(sys.stdout.buffer), "stderr": _Pipe(sys.stderr.buffer)}
+        self._out = {"stdout": Pipe(sys.stdout.buffer), "stderr": Pipe(sys.stderr.buffer)}
         self._rest: dict[tuple[str, str], bytes] = {}
 
     def show(self, node: str, piece: Piece) -> None:
@@ -59,6 +65,9 @@ class Prefixed:
             if rest := self._rest.pop((node, stream), b""):
                 self._write(node, stream, [rest])
 
+    def end(self) -> None:
+        """All nodes are finished."""
+
     def _write(self, node: str, stream: str, lines: list[bytes]) -> None:
         prefix = node.encode() + b" | "
         self._out[stream].write(b"".join(prefix + line + b"\n" for line in lines))
@@ -73,14 +82,18 @@ class Nothing:
     def finish(self, node: str) -> None:
         """Nothing is kept back."""
 
+    def end(self) -> None:
+        """Nothing is kept back."""
 
-class _Pipe:
+
+class Pipe:
     """A stream of ours, until whoever reads it goes away."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream: BinaryIO | None = stream
 
     def write(self, data: bytes) -> None:
+        """Write it, now."""
         if self._stream is None or not data:
             return
         try:

@@ -12,6 +12,7 @@ import typer
 from api.cli.connection import Connection
 from api.cli.errors import CLIError, Failed, Misused
 from api.cli.execute import execute, final_code, send_only, tell_ends
+from api.cli.grouping import Grouped
 from api.cli.invocation import Invocation
 from api.cli.kinds import COMMANDS, NODES, name_in, name_of
 from api.cli.outcome import has_ended
@@ -58,6 +59,9 @@ def exec_(
     run_as: Annotated[str, typer.Option(metavar="LOGIN", help="Another user, by `sudo -n`; for admins.")] = "",
     user: Annotated[str, typer.Option(metavar="NAME", help="On whose behalf, for the audit; else your login.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Also on a cordoned node.")] = False,
+    group: Annotated[
+        bool, typer.Option("--group", "-g", help="Of many nodes: show equal outputs once, when all have ended.")
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Print the commands' ids and wait for nothing.")
     ] = False,
@@ -70,7 +74,8 @@ def exec_(
     Ctrl-C asks whether to cancel what runs.
 
     Examples: `vendetta exec build-01 -- uname -a` · `vendetta exec build-01 --shell 'df -h | sort'` ·
-    `vendetta exec -l env=dev --timeout 30s -- systemctl is-active nginx` · `vendetta exec a b --stdin -- sh < x.sh`
+    `vendetta exec -l env=dev --timeout 30s -- systemctl is-active nginx` · `vendetta exec a b --stdin -- sh < x.sh` ·
+    `vendetta exec -l env=dev --group -- uname -r`
     """
     invocation = context.ensure_object(Invocation)
     spec = _spec(invocation.tail, shell, user)
@@ -85,13 +90,16 @@ def exec_(
         "stdin": _standard_input() if stdin else None,
     }
     spec["params"] = {key: value for key, value in params.items() if value not in ("", None, False, {}, [])}
+    if group and (detach or output is Shape.JSON):
+        raise Misused("--group shows outputs: it goes neither with --detach nor with -o json")
     if bool(nodes) == bool(selector):
         raise Misused("name nodes, or pick them with -l: vendetta exec NODE… -- ARGV…")
     named = list(dict.fromkeys(name_in(NODES, word) for word in nodes or ()))
     many = bool(selector) or len(named) > 1
+    screen = Nothing() if output is Shape.JSON else _screen(many=many, group=group)
     try:
         names = named or _picked(invocation, selector)
-        return asyncio.run(_run(invocation.connection(), names, spec, output, many=many, detach=detach))
+        return asyncio.run(_run(invocation.connection(), names, spec, output, screen, many=many, detach=detach))
     except Misused:
         raise
     except CLIError as error:
@@ -101,16 +109,29 @@ def exec_(
         return ANYTHING_ELSE
 
 
+def _screen(*, many: bool, group: bool) -> Screen:
+    if not many:
+        return Through()
+    return Grouped() if group else Prefixed()
+
+
 async def _run(
-    connection: Connection, nodes: list[str], spec: dict[str, Any], shape: Shape, *, many: bool, detach: bool
+    connection: Connection,
+    nodes: list[str],
+    spec: dict[str, Any],
+    shape: Shape,
+    screen: Screen,
+    *,
+    many: bool,
+    detach: bool,
 ) -> int:
-    screen: Screen = Nothing() if shape is Shape.JSON else Prefixed() if many else Through()
     interrupted = False
     async with Remote(connection) as remote:
         if detach:
             runs = await send_only(remote, nodes, spec)
         else:
             runs, interrupted = await execute(remote, nodes, spec, screen)
+            screen.end()
     for run in runs:
         if shape is Shape.JSON and run.sent:
             say(json_text(run.command))

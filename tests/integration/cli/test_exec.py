@@ -105,6 +105,23 @@ async def test_many_nodes_are_told_apart(vendetta: CLI, node: SshdNode, server: 
     assert "no node has the labels" in vendetta("exec", "-l", "env=none", "--", "true", expect=1).err
 
 
+async def test_equal_outputs_of_many_nodes_are_shown_once(vendetta: CLI, node: SshdNode, server: Server) -> None:
+    """F-4: `--group`; what went wrong is told as ever."""
+    for name in ("build-02", "build-03", "db"):
+        server.register(name, node)
+    line = 'mkdir "$HOME/lock" && echo first >&2 && exit 3; sleep 0.2; echo same'
+    done = vendetta("exec", "db", "build-01", "build-02", "build-03", "nope", "-g", "--shell", line, expect=1)
+    titles = [line for line in done.text.splitlines() if line.startswith("== ")]
+    assert [title.rpartition("(")[2] for title in titles] == ["3 nodes)", "1 node)"]
+    assert done.text == f"{titles[0]}\nsame\n{titles[1]}\n"
+    assert f"{titles[1]}\nfirst\n" in done.err
+    assert done.err.splitlines()[-1] == "vendetta: 5 nodes: 3 succeeded, 2 failed"
+    assert vendetta("exec", "build-01", "-g", "--", "echo", "alone").text == "alone\n"
+    done = vendetta("exec", "build-01", "build-02", "-g", "--", "true")
+    assert done.text == "== build-[01-02] (2 nodes, no output)\n"
+    assert "neither with" in vendetta("exec", "a", "b", "-g", "-d", "--", "true", expect=2).err
+
+
 async def test_a_node_that_is_away_is_told_while_waiting(vendetta: CLI, node: SshdNode) -> None:
     """F-4: nobody stares at an empty terminal; a wait that ends in nothing is a timeout."""
     node.stop()
