@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from transports.errors import AddressDenied, EndpointInvalid, Unreachable
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _V4_COMPATIBLE = ipaddress.IPv6Network("::/96")
+_NOT_IN_A_NAME = re.compile(r"[\s/@]")
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -36,6 +38,11 @@ async def resolve(address: str, port: int, policy: AddressPolicy) -> list[Target
         raise EndpointInvalid(
             f"{address!r} port {port} is no address to connect to; give a host name or an IP address"
         )
+    if _is_more_than_an_address(address):
+        raise EndpointInvalid(
+            f"{address!r} is no address: write a host name or an IP address alone, the port in `port` "
+            "and the login in `transport.user`"
+        )
     targets = [
         Target(family=family, sockaddr=sockaddr, ip=ipaddress.ip_address(str(sockaddr[0]).partition("%")[0]))
         for family, sockaddr in await _lookup(address, port)
@@ -47,6 +54,17 @@ async def resolve(address: str, port: int, policy: AddressPolicy) -> list[Target
                 "see transports.deny_cidrs in the configuration"
             )
     return targets
+
+
+def _is_more_than_an_address(text: str) -> bool:
+    """Whether this is a URL, `host:port`, `login@host` or the like, which no name service can ever find."""
+    if ":" not in text:
+        return _NOT_IN_A_NAME.search(text) is not None
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return True
+    return False
 
 
 async def _lookup(address: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:

@@ -88,6 +88,16 @@ async def test_what_is_no_address_is_refused_for_good(address: str, port: int) -
         await resolve(address, port, AddressPolicy())
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["http://10.0.0.5/", "10.0.0.5:22", "build-01:22", "root@10.0.0.5", "10.0.0.5 ", "[::1]", "::1:22x", "a b"],
+)
+async def test_more_than_an_address_is_refused_for_good_and_says_where_the_rest_belongs(written: str) -> None:
+    """A port or a login in the address would be looked for in vain, by every attempt."""
+    with pytest.raises(EndpointInvalid, match=r"is no address: .*the port in `port`.*the login in `transport\.user`"):
+        await resolve(written, 22, AddressPolicy())
+
+
 async def test_a_name_that_is_not_found_may_be_found_later() -> None:
     with pytest.raises(Unreachable, match=r"cannot find the address of 'no-such-host\.invalid'"):
         await resolve("no-such-host.invalid", 22, AddressPolicy())
