@@ -254,6 +254,11 @@ class QuietWebSocketProtocol(WebSocketsSansIOProtocol):
         if not self.close_sent:
             self.scope[LANE] = self  # type: ignore[typeddict-unknown-key]
 
+    async def send(self, message: Any) -> None:
+        """Send it. A refusal ends a handshake, too: uvicorn would log one as an error, at any stranger's wish."""
+        await super().send(message)
+        self.handshake_complete = self.handshake_complete or self.close_sent
+
     def abort(self) -> None:
         """Cut the connection at once."""
         self.transport.abort()

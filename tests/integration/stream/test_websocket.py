@@ -1,6 +1,7 @@
 """The event stream as a WebSocket, against a real server (contract E-1, A-8, E-4)."""
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -60,6 +61,16 @@ def test_a_foreign_page_is_refused(live: Live) -> None:
     with pytest.raises(InvalidStatus) as refused:
         dial(live, origin="http://evil.example")
     assert refused.value.response.status_code == 403
+
+
+def test_a_refusal_is_no_error_of_ours(live: Live, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever may not come in must not be able to fill the log with errors either."""
+    with Raw(live.port) as client:
+        client.get("/ws", "Origin: http://evil.example", *HANDSHAKE)
+        assert client.rest().startswith(b"HTTP/1.1 403 ")
+    with dial(live) as client_that_may:
+        event(client_that_may)
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_a_bad_query_is_told_over_http(live: Live) -> None:
