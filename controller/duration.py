@@ -12,6 +12,7 @@ _GO = re.compile(r"\+?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m
 _PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)")
 _LIMIT = 2**63 - 1
 MICROSECOND, MILLISECOND, SECOND = 1_000, 1_000_000, 1_000_000_000
+MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
 _UNITS = {
     "ns": 1,
     "us": MICROSECOND,
@@ -19,8 +20,8 @@ _UNITS = {
     "μs": MICROSECOND,  # U+03BC, the Greek letter
     "ms": MILLISECOND,
     "s": SECOND,
-    "m": 60 * SECOND,
-    "h": 3600 * SECOND,
+    "m": MINUTE,
+    "h": HOUR,
 }
 
 

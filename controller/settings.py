@@ -11,14 +11,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from controller.duration import MILLISECOND, SECOND
+from controller.duration import HOUR, MILLISECOND, MINUTE, SECOND
 from controller.resources.types import Nanoseconds, Text
 
 PUBLISHED_AUTH_TOKEN = "vendetta-coordination-token"  # noqa: S105 - the document's example, refused with auth on
 PUBLISHED_JWT_SECRET = "vendetta-jwt-secret-key-minimum-16-chars"  # noqa: S105 - likewise
 DENIED_NETWORKS = ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "::/128", "fe80::/10",
                    "ff00::/8", "fd00:ec2::254/128", "100.100.100.200/32")  # fmt: skip
-MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
 
 _ORIGIN = re.compile(r"\*|https?://[^\s/?#@\\]+")
 

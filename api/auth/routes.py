@@ -19,7 +19,7 @@ from api.context import Context
 from api.errors import bad_request, conflict, not_found
 from api.routing import SHORT_ID, Operation, Path, principal_of
 from controller.duration import SECOND
-from controller.resources.types import Nanoseconds, Text, rfc3339
+from controller.resources.types import Nanoseconds, Text, lasting, rfc3339
 from controller.store.base import AlreadyExists, Conflict, NotFound
 
 _JSON: Final = "application/json"
@@ -60,7 +60,7 @@ class TokenRequest(_Body):
     """What it may do."""
     node: Annotated[Text, Field(min_length=1, max_length=255)] | None = None
     """For role node: the node's id or uid."""
-    expiry: Annotated[Nanoseconds, Field(ge=SECOND)] | None = None
+    expiry: Annotated[Nanoseconds, lasting(least=SECOND)] | None = None
     """How long it counts; default auth.token_expiry."""
 
 

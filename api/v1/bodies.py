@@ -9,14 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from controller.admission.results import REPORTED
-from controller.duration import SECOND
+from controller.duration import HOUR, SECOND
 from controller.resources.command import CommandParams, EnvName, SecretRef
 from controller.resources.meta import MAX_ENTRIES, Annotations, Labels, check_size
 from controller.resources.node import Capabilities, CredentialRef, TransportSpec
 from controller.resources.service import Service, Services
-from controller.resources.types import Integral, Line, Nanoseconds, Port, Text, Timestamp
+from controller.resources.types import Integral, Line, Nanoseconds, Port, Text, Timestamp, lasting
 
-HOUR = 3600 * SECOND
 MOST_JOIN_TIME = 30 * 24 * HOUR
 
 NodeId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -157,7 +156,7 @@ class NodeChange(NodeFields):
 class JoinTokenRequest(Body):
     """What a new join token is good for."""
 
-    expires_in: Annotated[Nanoseconds, Field(ge=SECOND, le=MOST_JOIN_TIME)] = HOUR
+    expires_in: Annotated[Nanoseconds, lasting(least=SECOND, most=MOST_JOIN_TIME)] = HOUR
     """For how long it can be used; at most 30 days."""
     node: NodeId | None = None
     """The only node that may use it: a new one of that name, or the one that is there, which is taken over."""

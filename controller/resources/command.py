@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from controller.duration import SECOND
+from controller.duration import HOUR, SECOND
 from controller.resources.conditions import Condition
 from controller.resources.meta import Resource
 from controller.resources.node import CredentialRef
-from controller.resources.types import SHORT_DURATION_PATTERN, Model, Name, Nanoseconds, Text, Timestamp
+from controller.resources.types import SHORT_DURATION_PATTERN, Model, Name, Nanoseconds, Text, Timestamp, lasting
 
 CommandPhase = Literal["pending", "running", "success", "error", "timeout", "cancelled", "unknown"]
 Certainty = Literal["confirmed", "presumed", "unknown"]
@@ -45,15 +45,13 @@ _SHORT = Field(json_schema_extra={"pattern": SHORT_DURATION_PATTERN})
 class CommandParams(Model):
     """How a command runs. What is left out gets its default when the command is stored (contract C-3)."""
 
-    timeout: Annotated[Nanoseconds, Field(gt=0, le=30 * 86400 * SECOND)] = 300 * SECOND
+    timeout: Annotated[Nanoseconds, lasting(most=30 * 24 * HOUR)] = 300 * SECOND
     """The limit of the execution; enforced on the node."""
-    delivery_timeout: Annotated[Nanoseconds, Field(gt=0, le=7 * 86400 * SECOND)] = 600 * SECOND
+    delivery_timeout: Annotated[Nanoseconds, lasting(most=7 * 24 * HOUR)] = 600 * SECOND
     """How long to wait for the node; at most a week, since a node forgets claims after that."""
-    connect_timeout: Annotated[
-        Nanoseconds, Field(gt=0, le=600 * SECOND, json_schema_extra={"pattern": SHORT_DURATION_PATTERN})
-    ] = 10 * SECOND
+    connect_timeout: Annotated[Nanoseconds, lasting(most=600 * SECOND), _SHORT] = 10 * SECOND
     """The limit of one attempt to connect."""
-    grace: Annotated[Nanoseconds, Field(le=3600 * SECOND), _SHORT] = 5 * SECOND
+    grace: Annotated[Nanoseconds, lasting(least=0, most=HOUR), _SHORT] = 5 * SECOND
     """Between TERM and KILL."""
     argv: Annotated[tuple[Text, ...], Field(max_length=4096)] | None = None
     """A program and its arguments, without any shell."""

@@ -5,13 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from controller.duration import MILLISECOND, SECOND
+from controller.duration import HOUR, MILLISECOND, SECOND
 from controller.resources.meta import MAX_ENTRIES
-from controller.resources.types import Integral, Model, Name, Nanoseconds, Port, Text, Timestamp
+from controller.resources.types import Integral, Model, Name, Nanoseconds, Port, Text, Timestamp, lasting
 
 DEFAULT_INTERVAL = 10 * SECOND
 DEFAULT_TIMEOUT = 5 * SECOND
-HOUR = 3600 * SECOND
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _FRAMING = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
@@ -51,12 +50,12 @@ def _duration(pattern: str, example: str) -> WithJsonSchema:
 
 Interval = Annotated[
     Nanoseconds,
-    Field(ge=SECOND, le=100 * HOUR),
+    lasting(least=SECOND, most=100 * HOUR),
     _duration("^(?:[1-9][0-9]?h|[1-9][0-9]{0,2}m|[1-9][0-9]{0,3}s)$", "10s"),
 ]
 Timeout = Annotated[
     Nanoseconds,
-    Field(ge=100 * MILLISECOND, le=1000 * SECOND),
+    lasting(least=100 * MILLISECOND, most=1000 * SECOND),
     _duration("^(?:[1-9][0-9]{0,2}s|[1-9][0-9]{2,4}ms)$", "5s"),
 ]
 

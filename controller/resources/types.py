@@ -106,6 +106,20 @@ Nanoseconds = Annotated[
 ]
 """A length of time: a Go duration string outside (`2h30m15s`, contract A-3), integer nanoseconds inside."""
 
+
+def lasting(*, least: int = 1, most: int = 2**63 - 1) -> AfterValidator:
+    """Bounds of a duration, in nanoseconds; what is wrong with one is told as durations are written."""
+
+    def check(value: int) -> int:
+        if value < least:
+            raise ValueError(f"must be at least {format_duration(least)}" if least > 1 else "must be more than 0s")
+        if value > most:
+            raise ValueError(f"must be at most {format_duration(most)}")
+        return value
+
+    return AfterValidator(check)
+
+
 Scalar = bool | Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | float | Text
 """A leaf value of a free-form map."""
 

@@ -33,6 +33,24 @@ async def sent(api: API, timeout: float = 5) -> str:
     raise AssertionError
 
 
+@pytest.mark.parametrize(
+    ("key", "given", "told"),
+    [
+        ("timeout", "0s", "must be more than 0s"),
+        ("timeout", "721h", "must be at most 720h0m0s"),
+        ("delivery_timeout", "200h", "must be at most 168h0m0s"),
+        ("connect_timeout", "11m", "must be at most 10m0s"),
+        ("grace", "61m", "must be at most 1h0m0s"),
+    ],
+)
+async def test_bounds_of_durations_are_told_as_durations(api: API, key: str, given: str, told: str) -> None:
+    """C-3: nobody counts nanoseconds."""
+    await api.node()
+    refused = await api.client.post("/api/v1/nodes/node-1/commands", json={**DOCUMENTED, "params": {key: given}})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"] == f"the request's body is not valid: params.{key}: {told}"
+
+
 async def test_a_command_that_ends_is_answered_with_its_result(api: API) -> None:
     """C-5, C-6: 200 and the document's shape."""
     await api.node()
