@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -11,7 +12,7 @@ import structlog
 from controller.store.base import Unavailable
 from controller.store.postgres.database import Database
 from controller.store.postgres.errors import FAILURES, sentence
-from controller.store.postgres.mirror import Mirror, catch_up
+from controller.store.postgres.mirror import Mirror, catch_up, look
 from controller.store.postgres.rows import Head, read_head
 from controller.store.postgres.writer import channel
 
@@ -38,9 +39,11 @@ class Reader(Mirror, Protocol):
 class Follower:
     """Owns the connection that listens and polls."""
 
-    def __init__(self, database: Database, mirror: Reader) -> None:
+    def __init__(self, database: Database, mirror: Reader, is_own: Callable[[int], bool]) -> None:
+        """`is_own` tells this server's own commits by the process that makes them: those are no news."""
         self._database = database
         self._mirror = mirror
+        self._is_own = is_own
         self._wake = asyncio.Event()
         self._begun, self._done = 0, 0
         self._looked = asyncio.Condition()
@@ -80,7 +83,7 @@ class Follower:
         connection = await self._database.connect()
         try:
             if not self._database.pooled:
-                await connection.add_listener(channel(self._database), lambda *_: self._wake.set())
+                await connection.add_listener(channel(self._database), self._told)
             while True:
                 self._wake.clear()
                 await self._look(connection)
@@ -90,11 +93,16 @@ class Follower:
         finally:
             connection.terminate()
 
+    def _told(self, connection: object, process: int, channel: str, payload: object) -> None:
+        del connection, channel, payload
+        if not self._is_own(process):
+            self._wake.set()
+
     async def _look(self, connection: asyncpg.Connection) -> None:
         self._begun += 1
         this, begun = self._begun, time.monotonic()
-        head = await read_head(connection, schema=self._database.schema)
-        if head.revision > self._mirror.revision() or head.appended > self._mirror.appended():
+        head, whole = await look(connection, self._database.schema, self._mirror)
+        if not whole:
             async with self._database.transaction(connection, "REPEATABLE READ, READ ONLY"):
                 head = await read_head(connection)
                 await catch_up(connection, head, self._mirror)

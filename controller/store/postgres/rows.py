@@ -9,7 +9,6 @@ import asyncpg
 
 from controller.resources.scheme import SCHEMA
 from controller.store.base import ChangeType, Unavailable
-from controller.store.postgres.database import quoted
 from controller.store.postgres.migrate import known
 from controller.store.staging import Key, Staged, StagedAppend, StagedChange
 from controller.store.state import Sizes
@@ -34,19 +33,28 @@ class Head:
     oldest: int
 
 
-_HEAD: Final = "uid, revision, compacted, appended, bytes, generation, oldest"
+HEAD: Final = "uid, head.revision AS newest, compacted, appended, head.bytes, generation, oldest"
+"""Its columns, named so that those of the history can stand beside them."""
 
 
-async def read_head(connection: asyncpg.Connection, *, lock: bool = False, schema: str = "") -> Head:
-    """The head; nobody else can move one that was locked until this transaction ends.
+async def read_head(connection: asyncpg.Connection, *, lock: bool = False) -> Head:
+    """The head; nobody else can move one that was locked until this transaction ends."""
+    return to_head(await connection.fetchrow(f"SELECT {HEAD} FROM head{' FOR UPDATE' if lock else ''}"))  # noqa: S608 - constants
 
-    Outside a transaction of ours the schema has to be named.
-    """
-    place = f"{quoted(schema)}.head" if schema else "head"
-    row = await connection.fetchrow(f"SELECT {_HEAD} FROM {place}{' FOR UPDATE' if lock else ''}")  # noqa: S608 - constants
+
+def to_head(row: asyncpg.Record | None) -> Head:
+    """The row that holds `HEAD`. Raises Unavailable if there is none, or if this version may not use the schema."""
     if row is None:
         raise Unavailable("the database was emptied under the server: restore it, or restart for an empty one")
-    head = Head(**dict(row))
+    head = Head(
+        uid=row["uid"],
+        revision=row["newest"],
+        compacted=row["compacted"],
+        appended=row["appended"],
+        bytes=row["bytes"],
+        generation=row["generation"],
+        oldest=row["oldest"],
+    )
     if head.oldest > known()[-1].number:
         raise Unavailable(
             "a newer version has changed the store's schema, and this one cannot work with it: replace this server"

@@ -56,7 +56,7 @@ class PostgresStore(Engine):
         self._lease = lease
         upkeep = Upkeep(self._database, self._fence, limits, clock.now, self._compacted)
         self._writer = Writer(self._database, self._fence, self, upkeep, failpoint=failpoint)
-        self._follower = Follower(self._database, self)
+        self._follower = Follower(self._database, self, self._writer.is_backend)
         self._posts = Posts(self._database, self._fence, period(lease))
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: tuple[str, datetime] | None = None

@@ -118,6 +118,11 @@ class Writer:
         self._queue.append(pending)
         self._wake.set()
 
+    def is_backend(self, process: int) -> bool:
+        """Whether that process of the database is the one that commits for this server."""
+        connection = self._connection
+        return connection is not None and not connection.is_closed() and connection.get_server_pid() == process
+
     def stop(self) -> None:
         """End once all that was submitted is done."""
         self._stopping = True

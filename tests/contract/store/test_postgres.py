@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import asyncpg
 import pytest
 
-from controller.store.base import AlreadyExists, Conflict, Expired, Store, Unavailable, Update
+from controller.store.base import AlreadyExists, Conflict, Create, Expired, Store, Unavailable, Update
+from controller.store.postgres import follower, mirror
 from controller.store.postgres.database import Database
 from controller.store.postgres.errors import sentence
+from controller.store.postgres.rows import Head
 from tests.contract.store.objects import PostgresBackend, SetClock, append, command, create, labelled, node
 from tests.support.postgres import by_way_of, fresh_dsn, target
 
@@ -60,6 +62,46 @@ async def test_a_late_commit_is_passed_by_nobody(servers: list[Store], other: as
         changes = list(await watch.batch(10, 5))
         changes += await watch.batch(10, 5) if len(changes) < 2 else []
     assert [change.obj.name for change in changes] == ["early", "later"]
+
+
+async def test_a_server_far_behind_catches_up_whole(servers: list[Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with more than it asks for at a time, and with the sizes of output that lies in between."""
+    monkeypatch.setattr(mirror, "_PAGE", 3)
+    made = await servers[0].write(*(Create(obj=command(f"c{n}")) for n in range(10)))
+    assert made[9] is not None
+    await servers[0].write(append(made[9].uid, 0, b"abc"))
+    for store in servers[1:]:
+        await store.current()
+        assert store.list("Command").items == servers[0].list("Command").items
+        assert store.output_sizes(made[9].uid) == (3, 0)
+        async with store.watch(since=0) as watch:
+            assert [change.revision for change in await watch.batch(100, 5)] == list(range(1, 11))
+
+
+async def test_own_commits_are_no_news(backend: PostgresBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server looks at what others have written, and not at what it has written itself."""
+    monkeypatch.setattr(follower, "POLL", 60)
+    looks = 0
+
+    async def counted(connection: asyncpg.Connection, schema: str, known: mirror.Mirror) -> tuple[Head, bool]:
+        nonlocal looks
+        looks += 1
+        return await mirror.look(connection, schema, known)
+
+    monkeypatch.setattr(follower, "look", counted)
+    store, another = backend.open(), backend.open()
+    await store.start()
+    await store.current()
+    before = looks
+    for n in range(5):
+        await create(store, node(f"own-{n}"))
+    await asyncio.sleep(0.05)
+    assert looks == before
+    await another.start()
+    await create(another, node("of-another"))
+    async with store.watch(frozenset({"Node"}), name="of-another", since=0) as watch:
+        assert await watch.batch(1, 5)
+    await asyncio.gather(store.aclose(), another.aclose())
 
 
 async def test_one_of_two_servers_wins(servers: list[Store]) -> None:
