@@ -52,9 +52,9 @@ class Grouped:
             count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
             silent = "" if said.stdout.size + said.stderr.size else ", no output"
             title = escape(f"== {fold(nodes)} ({count}{silent})").encode() + b"\n"
-            self._out.write(title + said.stdout.text())
+            self._out.show(title + said.stdout.text())
             if said.stderr.size:
-                self._err.write(title + said.stderr.text())
+                self._err.show(title + said.stderr.text())
 
 
 @dataclass(slots=True)

@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import re
 import sys
 from typing import BinaryIO, Final, Protocol
 
 from api.cli.remote import Piece
+from api.escape import escape
 
 _LONGEST_LINE: Final = 64 * 1024
 
@@ -70,7 +72,7 @@ class Prefixed:
 
     def _write(self, node: str, stream: str, lines: list[bytes]) -> None:
         prefix = node.encode() + b" | "
-        self._out[stream].write(b"".join(prefix + line + b"\n" for line in lines))
+        self._out[stream].show(b"".join(prefix + line + b"\n" for line in lines))
 
 
 class Nothing:
@@ -91,6 +93,11 @@ class Pipe:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream: BinaryIO | None = stream
+        self._at_terminal = stream.isatty()
+
+    def show(self, lines: bytes) -> None:
+        """Write what one of several nodes said. At a terminal nothing in it is obeyed: none can pass for another."""
+        self.write(_harmless(lines) if self._at_terminal else lines)
 
     def write(self, data: bytes) -> None:
         """Write it, now."""
@@ -103,3 +110,9 @@ class Pipe:
             with contextlib.suppress(OSError):  # so that the interpreter's last flush has somewhere to go
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
             self._stream = None
+
+
+def _harmless(lines: bytes) -> bytes:
+    """The lines with control characters written out, but for tabs and the ends of lines."""
+    text = lines.decode(errors="backslashreplace").replace("\r\n", "\n")
+    return re.sub(r"[^\n\t]+", lambda plain: escape(plain[0]), text).encode()

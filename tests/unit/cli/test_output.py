@@ -1,6 +1,9 @@
 """What people see: tables, ages, prefixes, descriptions (contract F-2, F-4)."""
 
 import json
+import os
+import pty
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +11,7 @@ import pytest
 
 from api.cli.describe import described
 from api.cli.errors import Misused
+from api.cli.grouping import Grouped
 from api.cli.invocation import hoisted, split_tail
 from api.cli.kinds import COMMANDS, NODES, kind_and_names, kind_named, name_in, name_of
 from api.cli.output import Format, show_list, show_one
@@ -168,6 +172,22 @@ def test_several_nodes_are_shown_line_by_line(capfdbinary: pytest.CaptureFixture
     screen.finish("a")
     screen.finish("b")
     assert capfdbinary.readouterr().out == b"b | two\na | one\na | \nb | three\na | four\n"
+
+
+@pytest.mark.parametrize("screen_of_many", [Prefixed, Grouped])
+def test_at_a_terminal_no_node_can_pass_for_another(
+    screen_of_many: type[Prefixed | Grouped], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-4: nothing that one of several nodes says moves the cursor; tabs and ends of lines stay."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal, os.fdopen(ours, "rb", buffering=0) as seen:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        screen = screen_of_many()
+        screen.show("a", Piece(stream="stdout", data=b"ok\rb | forged\x1b[2J \xc2\x9b1m\xff\t\xc3\xa9\r\nnext"))
+        screen.finish("a")
+        screen.end()
+        lines = [line.removeprefix("a | ") for line in seen.read(4096).decode().splitlines()]
+    assert lines[-2:] == ["ok\\rb | forged\\x1b[2J \\x9b1m\\xff\té", "next"]
 
 
 def test_an_endless_line_is_cut(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
