@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from transports.agent.dial import Dialler
@@ -57,9 +58,9 @@ class _Identity:
         self._server = server
         self._file = StateFile(options.state)
         self._token = partial(secret, options.token_file, TOKEN)
-        self._join = secret(options.join_token_file, JOIN_TOKEN)
         self._facts = _facts(options)
         self.state = self._file.read(options.id)
+        self._join = _join_token(options.join_token_file, joined=bool(self.state.token))
 
     def enrol(self) -> None:
         """Join, or register again. Raises EnrolError."""
@@ -80,6 +81,16 @@ class _Identity:
                 self.state = await asyncio.to_thread(renew, self._server, self.state, self._file)
             except (EnrolError, StateError) as error:
                 log.warning("the token could not be renewed: %s", error)
+
+
+def _join_token(path: Path | None, *, joined: bool) -> str:
+    """What to join by. Raises OSError; once the agent has joined, the file of its token may be gone."""
+    try:
+        return secret(path, JOIN_TOKEN)
+    except FileNotFoundError:
+        if not joined:
+            raise
+        return ""
 
 
 async def _patiently(attempt: Callable[[], None], rng: random.Random) -> None:

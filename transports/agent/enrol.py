@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -42,7 +43,10 @@ class Server:
 
     @classmethod
     def at(cls, url: str, *, authority: str | None, insecure: bool) -> "Server":
-        """Checks the URL. Raises ValueError, also for plain HTTP off loopback: the token would be anybody's."""
+        """Checks the URL, and that the authority's file can be read. Raises OSError and ValueError.
+
+        Plain HTTP off loopback is refused, too: the token would be anybody's.
+        """
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError(f"{url!r} is no server: write http(s)://host:port")
@@ -51,6 +55,8 @@ class Server:
                 f"{url} would carry this node's token and commands over plain HTTP: use https, or --insecure on a "
                 "network that you trust"
             )
+        if authority is not None:
+            Path(authority).read_bytes()  # its error names the file; that of the TLS library does not
         tls = ssl.create_default_context(cafile=authority) if parts.scheme == "https" else None
         return cls(url=url.rstrip("/"), tls=tls)
 

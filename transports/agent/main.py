@@ -26,13 +26,15 @@ CONNECT_HELP: Final = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run until SIGTERM or SIGINT. Exit code 0 then, 2 for what has to be changed first."""
+    """Run until SIGTERM or SIGINT. Exit code 0 then, 1 for what must be changed first, 2 for wrong options."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         sys.exit(asyncio.run(options.run(options)))
-    except (StateError, ValueError, OSError) as error:
+    except OSError as error:
+        sys.exit(f"vendetta agent: {f'{error.filename}: {error.strerror}' if error.filename else error}")
+    except (StateError, ValueError) as error:
         sys.exit(f"vendetta agent: {error}")
 
 

@@ -60,6 +60,8 @@ def _checked(options: argparse.Namespace) -> str:
         )
     if bool(options.tls_cert) != bool(options.tls_key):
         raise ValueError("--tls-cert and --tls-key belong together")
+    for path in filter(None, (options.tls_cert, options.tls_key, options.client_ca)):
+        path.read_bytes()  # its error names the file; that of the TLS library does not
     if not options.tls_cert and not options.insecure and not is_loopback(options.host):
         raise ValueError(
             f"on {options.host} the token and all commands would travel in plain HTTP: give --tls-cert and "

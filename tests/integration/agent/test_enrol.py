@@ -3,6 +3,7 @@
 import json
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.agents import AgentProcess
 from transports.agent.enrol import EnrolError, Server, enrol, renew, renewal_in
+from transports.agent.main import main
 from transports.agent.state import State, StateError, StateFile
 
 GIVEN = {"token": "given", "expires_at": "2030-01-01T00:00:00Z"}
@@ -74,6 +77,43 @@ def test_the_first_start_joins_and_later_ones_register_with_what_was_given(
         ("/api/v1/join", "Bearer join", {"id": "n", "labels": {"a": "b"}, "key": key}),
         ("/api/v1/nodes", "Bearer given", {"id": "n"}),
     ]
+
+
+def test_an_agent_that_has_joined_starts_without_the_file_of_its_join_token(
+    reception: Reception, file: StateFile, tmp_path: Path
+) -> None:
+    """Who takes a spent secret away must not find the agent gone at its next start."""
+    file.write(State(id="n", key="k", token="given", server=reception.url))
+    agent = AgentProcess(tmp_path)
+    agent.launch("connect", reception.url, "--join-token-file", "gone", "--state", str(tmp_path / "state"))
+    assert agent.process is not None
+    try:
+        while not reception.came:
+            assert agent.process.poll() is None, agent.log.read_text()
+            time.sleep(0.02)
+    finally:
+        agent.close()
+    assert reception.came[0] == ("/api/v1/nodes", "Bearer given", {"id": "n"})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("connect", "http://127.0.0.1:1", "--id", "n", "--join-token-file", "gone"),
+        ("connect", "http://127.0.0.1:1", "--id", "n", "--token-file", "gone"),
+        ("connect", "https://127.0.0.1:1", "--id", "n", "--ca", "gone"),
+        ("serve", "--token-file", "gone"),
+        ("serve", "--tls-cert", "gone", "--tls-key", "gone"),
+    ],
+)
+def test_a_file_that_is_not_there_is_named(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("VENDETTA_AGENT_TOKEN", "a-long-random-token")
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == "vendetta agent: gone: No such file or directory"
 
 
 def test_a_token_is_shown_to_nobody_but_who_gave_it(reception: Reception, file: StateFile) -> None:
