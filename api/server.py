@@ -7,6 +7,7 @@ Nothing else in the project builds these parts, and none of them knows who built
 """
 
 import asyncio
+import errno
 import gc
 import os
 import random
@@ -16,6 +17,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Final
 
 import structlog
 import uvloop
@@ -57,6 +59,12 @@ DEFAULT_FILE = "vendetta.db"
 GC_THRESHOLDS = (50_000, 50, 1000)
 SWITCH_INTERVAL = 0.0005
 """Seconds between two threads' turns: the store's writer thread must get its turn beside a busy loop."""
+
+
+_LISTEN_HINTS: Final = {
+    errno.EADDRINUSE: "stop what uses that port, or choose another with --port or server.port",
+    errno.EACCES: "choose a port from 1024 on with --port or server.port",
+}
 
 
 class StartError(Exception):
@@ -221,10 +229,8 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         return listen(settings)
     except OSError as error:
-        raise StartError(
-            f"cannot listen on {where}: {error.strerror or error}; "
-            "stop what uses that port, or choose another with --port or server.port"
-        ) from error
+        hint = _LISTEN_HINTS.get(error.errno or 0, "server.host must be an address of this machine")
+        raise StartError(f"cannot listen on {where}: {error.strerror or error}; {hint}") from error
 
 
 def _warn(settings: Settings, host: str) -> None:

@@ -1,23 +1,20 @@
 """Services of nodes, as `get` shows them: read from `/api/v1/services`, for they are no kind of their own."""
 
-from typing import Any, Final
+from typing import Any
 
 from api.cli.answers import json_of
 from api.cli.client import Client
 from api.cli.errors import NotFound
-from api.cli.kinds import Kind
+from api.cli.kinds import SERVICES
 from api.cli.tables import Object
-
-SERVICES: Final = Kind(name="Service", singular="service", plural="services", short=("svc",))
 
 
 def named(words: list[str]) -> list[str] | None:
     """The names in `services a b` and `service/a service/b`; None where another kind is meant."""
-    ours = {SERVICES.singular, SERVICES.plural, *SERVICES.short}
-    if words and words[0].lower() in ours:
+    if words and words[0].lower() in SERVICES.words:
         return words[1:]
     pairs = [word.partition("/") for word in words]
-    if words and all(kind.lower() in ours and name for kind, _, name in pairs):
+    if words and all(kind.lower() in SERVICES.words and name for kind, _, name in pairs):
         return [name for _, _, name in pairs]
     return None
 

@@ -12,7 +12,7 @@ from api.cli.describe import described
 from api.cli.errors import CLIError, Expired, Misused, NotFound
 from api.cli.interrupt import insistent
 from api.cli.invocation import Invocation
-from api.cli.kinds import COMMANDS, Kind, kind_and_names, name_of, title
+from api.cli.kinds import COMMANDS, KINDS, SERVICES, Kind, kind_and_names, name_of, title
 from api.cli.manifests import read
 from api.cli.output import (
     Format,
@@ -27,7 +27,7 @@ from api.cli.output import (
     warn,
     yaml_text,
 )
-from api.cli.services import SERVICES, named, services
+from api.cli.services import named, services
 from api.cli.tables import Object, in_order
 from api.escape import escape
 
@@ -62,7 +62,7 @@ def get(
     if (wanted := named(what)) is not None:
         _get_services(context, wanted, selector, output, watch=watch)
         return
-    kind, names = kind_and_names(what)
+    kind, names = kind_and_names(what, (*KINDS, SERVICES))
     if names and selector:
         raise Misused("give names or a selector, not both")
     with context.ensure_object(Invocation).client() as client:

@@ -64,7 +64,12 @@ def test_status_has_2_for_that(offline: CLI) -> None:
     [
         (("frobnicate",), "No such command 'frobnicate'"),
         (("get",), "Missing argument"),
-        (("get", "pods"), "there is no kind 'pods'"),
+        (("get", "pods"), "there is no kind 'pods': use nodes, commands or services"),
+        (("describe", "pods"), "there is no kind 'pods': use nodes or commands"),
+        (
+            ("describe", "service", "web"),
+            "services belong to their nodes, and can only be shown: vendetta get services",
+        ),
         (("get", "node", "a", "-l", "b=c"), "names or a selector"),
         (("get", "nodes", "-o", "xml"), "xml"),
         (("get", "nodes", "--bogus"), "--bogus"),
@@ -160,6 +165,15 @@ def test_start_tells_every_problem_of_the_configuration(offline: CLI) -> None:
     for part in ("c.yaml:1: unknown key 'server.prot'", "auth.jwt_secret is the published", "--port:", "--level:"):
         assert part in done.err
     assert all(line.startswith("vendetta: ") for line in done.err.splitlines())
+
+
+@pytest.mark.parametrize("host", ["no such host", "192.0.2.1"])
+def test_start_tells_an_address_that_is_not_here(offline: CLI, host: str) -> None:
+    """F-3: from a port that is taken it differs in what has to be done."""
+    offline.write("c.yaml", f"server: {{host: {host}, port: 0}}\n")
+    done = offline("coordination", "start", "--config", "c.yaml", expect=1)
+    assert done.err.startswith(f"vendetta: cannot listen on {host}:0: ")
+    assert done.err.endswith("; server.host must be an address of this machine\n")
 
 
 def test_tokens_are_made_offline(offline: CLI) -> None:
