@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from api.cli.completion import kinds_and_names
 from api.cli.editing import Edit, Editor
 from api.cli.errors import Misused
 from api.cli.invocation import Invocation
@@ -19,7 +20,10 @@ def register(app: typer.Typer) -> None:
 
 def edit(
     context: typer.Context,
-    what: Annotated[list[str], typer.Argument(metavar="KIND NAME", help="nodes | commands, and one name.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(metavar="KIND NAME", help="nodes | commands, and one name.", autocompletion=kinds_and_names),
+    ],
     output: Output = Shape.TEXT,
 ) -> None:
     """Open a node or a command in the editor that VISUAL or EDITOR names, and store what was changed.

@@ -8,6 +8,7 @@ import typer
 
 from api.cli.apply import DryRun, params_of
 from api.cli.client import Client
+from api.cli.completion import kinds_and_names, listed
 from api.cli.describe import described
 from api.cli.errors import CLIError, Expired, Misused, NotFound
 from api.cli.interrupt import insistent
@@ -34,8 +35,14 @@ from api.escape import escape
 Selector = Annotated[
     str, typer.Option("--selector", "-l", metavar="SELECTOR", help="Label selector: `env=dev,tier in (a,b)`.")
 ]
-Words = Annotated[list[str], typer.Argument(metavar="KIND [NAME]…", help="nodes | commands, and names.")]
-Listed = Annotated[list[str], typer.Argument(metavar="KIND [NAME]…", help="nodes | commands | services, and names.")]
+Words = Annotated[
+    list[str],
+    typer.Argument(metavar="KIND [NAME]…", help="nodes | commands, and names.", autocompletion=kinds_and_names),
+]
+Listed = Annotated[
+    list[str],
+    typer.Argument(metavar="KIND [NAME]…", help="nodes | commands | services, and names.", autocompletion=listed),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -146,7 +153,10 @@ def describe(
 
 def delete(
     context: typer.Context,
-    what: Annotated[list[str] | None, typer.Argument(metavar="[KIND NAME…]", help="What to remove.")] = None,
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KIND NAME…]", help="What to remove.", autocompletion=kinds_and_names),
+    ] = None,
     file: Annotated[
         list[str] | None, typer.Option("--file", "-f", metavar="FILE", help="Manifests: a file, a folder, `-`.")
     ] = None,

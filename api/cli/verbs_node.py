@@ -6,13 +6,14 @@ from urllib.parse import quote
 import typer
 
 from api.cli.answers import json_of
+from api.cli.completion import node_names
 from api.cli.errors import Misused
 from api.cli.invocation import Invocation
 from api.cli.kinds import NODES, name_in
 from api.cli.output import Output, Shape, say, say_json
 from api.escape import escape
 
-Names = Annotated[list[str], typer.Argument(metavar="NODE…", help="Names of nodes.")]
+Names = Annotated[list[str], typer.Argument(metavar="NODE…", help="Names of nodes.", autocompletion=node_names)]
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +57,7 @@ def _set_unschedulable(context: typer.Context, names: list[str], output: Shape, 
 
 def trust(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
+    name: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.", autocompletion=node_names)],
     fingerprint: Annotated[
         str | None,
         typer.Option(metavar="SHA256:…", help="The key's fingerprint: SHA256:…, as the node's owner tells it."),
@@ -128,7 +129,7 @@ def _label(text: str) -> tuple[str, str]:
 
 def revoke(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
+    name: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.", autocompletion=node_names)],
     output: Output = Shape.TEXT,
 ) -> None:
     """Have none of a node's tokens count any more: those that it was given, and the join tokens made for it.

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
+from api.cli.completion import command_names, node_names
 from api.cli.connection import Connection
 from api.cli.errors import CLIError, Failed, Misused
 from api.cli.execute import execute, final_code, send_only, tell_ends
@@ -35,7 +36,9 @@ def register(app: typer.Typer) -> None:
 
 def exec_(
     context: typer.Context,
-    nodes: Annotated[list[str] | None, typer.Argument(metavar="NODE… -- ARGV…", help="Names of nodes.")] = None,
+    nodes: Annotated[
+        list[str] | None, typer.Argument(metavar="NODE… -- ARGV…", help="Names of nodes.", autocompletion=node_names)
+    ] = None,
     selector: Annotated[
         str, typer.Option("--selector", "-l", metavar="SELECTOR", help="Run on every node with these labels.")
     ] = "",
@@ -203,7 +206,7 @@ def _login() -> str:
 
 def logs(
     context: typer.Context,
-    command: Annotated[str, typer.Argument(metavar="ID", help="The command's id.")],
+    command: Annotated[str, typer.Argument(metavar="ID", help="The command's id.", autocompletion=command_names)],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the command has ended.")] = False,
     stream: Annotated[
         Literal["all", "stdout", "stderr"], typer.Option(metavar="STREAM", help="all, stdout or stderr.")
@@ -235,7 +238,9 @@ async def _logs(connection: Connection, name: str, follow: bool, stream: str, of
 
 def cancel(
     context: typer.Context,
-    commands: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids of commands.")],
+    commands: Annotated[
+        list[str], typer.Argument(metavar="ID…", help="Ids of commands.", autocompletion=command_names)
+    ],
     output: Output = Shape.TEXT,
 ) -> None:
     """Cancel commands: the whole process tree on the node gets TERM, and after a grace KILL.
