@@ -60,28 +60,35 @@ def get(
         Format, typer.Option("--output", "-o", metavar="FORMAT", help="table, wide, json, yaml or name.")
     ] = Format.TABLE,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on and show every change.")] = False,
+    field_selector: Annotated[
+        str, typer.Option(metavar="SELECTOR", help="Field selector: `spec.node=a,status.phase!=success`.")
+    ] = "",
 ) -> None:
     """List nodes, commands or services, or show the ones named. Services are chosen by the labels of their nodes.
 
     Examples: `vendetta get nodes -l env=dev -o wide` · `vendetta get node build-01 -o yaml` ·
-    `vendetta get commands -w` · `vendetta get services -l env=dev -o wide`
+    `vendetta get commands -w` · `vendetta get commands --field-selector spec.node=build-01,status.phase=error` ·
+    `vendetta get services -l env=dev -o wide`
     """
     if (wanted := named(what)) is not None:
+        if field_selector:
+            raise Misused("services are chosen by name, or with -l by the labels of their nodes")
         _get_services(context, wanted, selector, output, watch=watch)
         return
     kind, names = kind_and_names(what, (*KINDS, SERVICES))
-    if names and selector:
+    if names and (selector or field_selector):
         raise Misused("give names or a selector, not both")
+    query = _query(selector) | ({"fieldSelector": field_selector} if field_selector else {})
     with context.ensure_object(Invocation).client() as client:
         if watch:
             with insistent():
-                _watch(client, kind, names, selector, output)
+                _watch(client, kind, names, query, output)
         elif len(names) == 1:
             show_one(client.get(kind, names[0]), kind, output)
         elif names:
             show_list([client.get(kind, name) for name in names], kind, output)
         else:
-            show_list(in_order(client.list(kind, **_query(selector))["items"]), kind, output)
+            show_list(in_order(client.list(kind, **query)["items"]), kind, output)
 
 
 def _get_services(context: typer.Context, names: list[str], selector: str, output: Format, *, watch: bool) -> None:
@@ -91,18 +98,18 @@ def _get_services(context: typer.Context, names: list[str], selector: str, outpu
         show_list(services(client, names, _query(selector)), SERVICES, output)
 
 
-def _watch(client: Client, kind: Kind, names: list[str], selector: str, form: Format) -> None:
+def _watch(client: Client, kind: Kind, names: list[str], query: dict[str, str], form: Format) -> None:
     """List, then show each change; a broken watch goes on where it was, an outdated one lists again."""
     table = Table(kind, wide=form is Format.WIDE)
     version = ""
     while True:
         if not version:
-            listed = client.list(kind, **_query(selector))
+            listed = client.list(kind, **query)
             version = listed["metadata"]["resourceVersion"]
             here = [o for o in in_order(listed["items"]) if not names or name_of(o) in names]
             _show_change(here, form, table)
         try:
-            for event, obj in client.watch(kind, version, query=_query(selector)):
+            for event, obj in client.watch(kind, version, query=query):
                 version = obj["metadata"]["resourceVersion"]
                 if event != "BOOKMARK" and (not names or name_of(obj) in names):
                     _show_change([obj], form, table)

@@ -137,6 +137,9 @@ def test_get_selects_and_describes(vendetta: CLI) -> None:
     assert "connectTimeout: 1m0s" in vendetta("describe", "node", "build-01").text
     assert vendetta("get", "node", "nope", expect=1).err == 'vendetta: nodes.vendetta.dev "nope" not found\n'
     assert "selector 'a in b'" in vendetta("get", "nodes", "-l", "a in b", expect=1).err
+    by_field = ("get", "nodes", "-o", "name", "--field-selector")
+    assert vendetta(*by_field, "metadata.name!=build-01").text == "node/build-02\n"
+    assert "field label not supported: spec.port" in vendetta(*by_field, "spec.port=1", expect=1).err
 
 
 def test_a_list_is_whole_however_many_pages_it_takes(vendetta: CLI, server: Server) -> None:
