@@ -2,8 +2,8 @@
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from api import agents, health, metrics, stream
 from api.auth import routes as auth_routes
@@ -23,11 +23,11 @@ def build_app(context: Context) -> Starlette:
     Raises ValueError where `websocket.path` collides with another path (contract A-8).
     """
     streams = stream.websocket_routes(context) if context.settings.server.role != "controller" else ()
-    app = Starlette(
-        routes=[*routes(paths(context)), *streams, *agents.websocket_routes(context)],
-        exception_handlers={HTTPException: _refused, Exception: _failed},
-    )
+    app = Starlette(routes=[*routes(paths(context)), *streams, *agents.websocket_routes(context)])
     app.router.redirect_slashes = False
+    app.router.default = _unknown
+    # Endpoints shape their errors themselves and `api.layers` the rest: Starlette's own layers would do neither.
+    app.middleware_stack = app.router
     app.state.context = context
     app.state.admission = Admission(
         store=context.store,
@@ -53,11 +53,10 @@ def paths(context: Context) -> tuple[Path, ...]:
     return every
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    """What the router itself refuses: an unknown path."""
-    return render(translate(error, kube=speaks_kube(request.scope["path"])), request.scope)
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    """The last resort. The error goes on to the outermost layer, which logs it."""
-    return render(translate(error), request.scope)
+async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer for a path that nothing is at."""
+    if scope["type"] == "websocket":
+        await WebSocketClose()(scope, receive, send)
+        return
+    error = translate(HTTPException(404), kube=speaks_kube(scope["path"]))
+    await render(error, scope)(scope, receive, send)

@@ -124,7 +124,7 @@ class Endpoint:
             raise APIError(405, "MethodNotAllowed", message, headers={"Allow": self._allow})
         _check(operation, scope)
         scope[OPERATION] = operation
-        scope[PARSED] = parse(operation.parameters, request.url.query) if scope["query_string"] else {}
+        scope[PARSED] = parse(operation.parameters, query.decode()) if (query := scope["query_string"]) else {}
         newest = True
         if self._names_objects or method not in _BODILESS or "continue" in scope[PARSED]:
             newest = await _catch_up(request)

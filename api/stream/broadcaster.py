@@ -96,6 +96,10 @@ class Broadcaster:
                 await asyncio.sleep(0)  # a batch that is there already is no wait: give way between two of them
 
     def _publish(self, changes: Sequence[Change], head: int) -> None:
+        """Tell the clients. While there are none, nothing is encoded: who comes back reads the store's history."""
+        if not self._clients:
+            self._log.restart(head)
+            return
         events = [event for change in changes if (event := self._encoder.event(change)) is not None]
         self._log.extend(events, head)
         if events:

@@ -148,10 +148,11 @@ class Model(BaseModel):
         """
         if deep or not update:
             return super().model_copy(update=update, deep=deep)
-        cls = type(self)
-        new = cls.__new__(cls)
-        object.__setattr__(new, "__dict__", {**self.__dict__, **update})
-        object.__setattr__(new, "__pydantic_fields_set__", self.__pydantic_fields_set__ | update.keys())
+        given = self.__pydantic_fields_set__
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        new.__dict__.update(update)
+        object.__setattr__(new, "__pydantic_fields_set__", given if given.issuperset(update) else given | update.keys())
         object.__setattr__(new, "__pydantic_extra__", self.__pydantic_extra__)
         object.__setattr__(new, "__pydantic_private__", None)
         return new
