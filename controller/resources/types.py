@@ -152,7 +152,9 @@ class Model(BaseModel):
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__)
         new.__dict__.update(update)
-        object.__setattr__(new, "__pydantic_fields_set__", given if given.issuperset(update) else given | update.keys())
+        object.__setattr__(
+            new, "__pydantic_fields_set__", given if given.issuperset(update) else given | update.keys()
+        )
         object.__setattr__(new, "__pydantic_extra__", self.__pydantic_extra__)
         object.__setattr__(new, "__pydantic_private__", None)
         return new
