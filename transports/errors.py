@@ -147,6 +147,12 @@ def described(exc: BaseException) -> str:
     return str(exc) or type(exc).__name__
 
 
+def printable(text: str, *, limit: int = 200) -> str:
+    """A peer's words, safe to show: one line, no control characters, at most `limit` characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
 def fingerprint_of(key: str) -> str:
     """`SHA256:…` of an OpenSSH public key line, as `ssh-keygen -l` prints it; empty when it is no such line."""
     fields = key.split()

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from transports import errors
 from transports.base import Output, Probe, RunId, RunStatus, Session, SessionInfo, StartRequest
-from transports.errors import ConnectionLost, TransportError
+from transports.errors import ConnectionLost, TransportError, printable
 from transports.runner.frames import check_run
 from transports.wire import Malformed, dump, load
 
@@ -27,6 +27,7 @@ MESSAGE_LIMIT = 16 * 1024 * 1024
 READ_LIMIT = 1024 * 1024
 """Bytes of output that one answer may hold, whatever was asked for."""
 _MOST, _LONGEST, _FACTS = 1 << 63, 128, 4096
+_LONGEST_LOGIN, _LONGEST_MESSAGE = 86_400, 1024
 
 T = TypeVar("T")
 
@@ -134,7 +135,7 @@ def load_answer(verb: Verb, value: object) -> Any:
     """What the verb answered. Raises what it raised there, and ConnectionLost for what is no answer to it."""
     if isinstance(value, dict) and isinstance(error := value.get("error"), dict):
         kind = _REASONS.get(str(error.get("reason")), TransportError)
-        raise kind(f"the agent answered: {error.get('message')}")
+        raise kind(f"the agent answered: {printable(str(error.get('message')), limit=_LONGEST_MESSAGE)}")
     if verb.answer is None:
         return None
     try:
@@ -158,6 +159,7 @@ def checked(said: T) -> T:
         case SessionInfo():
             words = (said.boot_id, said.runner, said.install_id, said.host_key or "")
             _check(all(len(word) <= _LONGEST for word in words), "who it is")
+            _check(0 <= said.login_seconds <= _LONGEST_LOGIN, "how long the login took")
     return said
 
 

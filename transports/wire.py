@@ -12,6 +12,7 @@ import binascii
 import dataclasses
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
@@ -131,6 +132,10 @@ def _list(value: object, where: str) -> list[object]:
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
         raise _unexpected("text", value, where)
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which no store takes
+        raise _unexpected("Unicode text", value, where) from None
     return value
 
 
@@ -141,9 +146,11 @@ def _integer(value: object, where: str) -> int:
 
 
 def _number(value: object, where: str) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
-        raise _unexpected("a number", value, where)
-    return float(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        with suppress(OverflowError):  # JSON has integers that are beyond every float
+            if math.isfinite(value):
+                return float(value)
+    raise _unexpected("a number", value, where)
 
 
 def _boolean(value: object, where: str) -> bool:

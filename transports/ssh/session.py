@@ -8,12 +8,20 @@ from dataclasses import replace
 import asyncssh
 
 from transports.base import Output, Probe, RunId, RunStatus, StartRequest
-from transports.errors import Busy, ConnectionLost, EndpointInvalid, TransportError, Unreachable, UnsupportedShell
+from transports.errors import (
+    Busy,
+    ConnectionLost,
+    EndpointInvalid,
+    TransportError,
+    Unreachable,
+    UnsupportedShell,
+    printable,
+)
 from transports.runner.client import Flavour, Runner
 from transports.ssh.channel import ExecChannel
 from transports.ssh.connection import Connection
 from transports.ssh.gate import ChannelGate
-from transports.ssh.translation import channel_error, printable
+from transports.ssh.translation import channel_error
 
 _CLOSE_PATIENCE = 2.0
 _PATIENCE = 5.0

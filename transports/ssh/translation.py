@@ -16,6 +16,7 @@ from transports.errors import (
     TransportError,
     Unreachable,
     UnsupportedShell,
+    printable,
 )
 
 Foreign = (OSError, asyncssh.Error, asyncssh.PasswordChangeRequired, ValueError)
@@ -154,12 +155,6 @@ def place(endpoint: Endpoint) -> str:
     user = f"{endpoint.user}@" if endpoint.user else ""
     via = f" through {place(endpoint.jump)}" if endpoint.jump else ""
     return f"node {endpoint.node!r} at {user}{endpoint.address} port {endpoint.port}{via}"
-
-
-def printable(text: str, *, limit: int = 200) -> str:
-    """A peer's words, safe to show: one line, no control characters, at most `limit` characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def _words(exc: BaseException) -> str:

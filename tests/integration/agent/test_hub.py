@@ -93,8 +93,10 @@ async def test_who_has_not_dialled_in_is_unreachable(hub: Hub) -> None:
 
 @pytest.mark.parametrize(
     "nonsense",
-    ["not json", "[]", '{"type": "hello"}', '{"type": "format"}', encode(Heartbeat()), "[" * 100_000, '{"type": []}'],
-)
+    ["not json", "[]", '{"type": "hello"}', '{"type": "format"}', encode(Heartbeat()), "[" * 100_000, '{"type": []}',
+     encode(Hello(info=INFO, version="1", heartbeat=10**400)),
+     encode(Hello(info=INFO, version="\ud800", heartbeat=1))],
+)  # fmt: skip
 async def test_nonsense_instead_of_a_hello_is_closed(hub: Hub, dial: Any, nonsense: str) -> None:
     wire = Wire()
     wire.say(nonsense)
@@ -234,6 +236,7 @@ BEYOND = [
     {**STATUS, "duration": -1},
     {**STATUS, "duration": 10**400},
     {**STATUS, "boot_id": "b" * 1000},
+    {**STATUS, "boot_id": "\ud800"},
     {**STATUS, "stdout": {"kept": -1}},
     {**STATUS, "stderr": {"kept": 1, "total": 1 << 64}},
 ]
@@ -256,6 +259,38 @@ async def test_what_no_runner_can_have_said_reaches_nobody(hub: Hub, dial: Any, 
     assert (told, wire.closed) == ([], MALFORMED)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"uptime": 10**400},
+        {"boot_id": "\ud800"},
+        {"facts": {"a": "\ud800"}},
+        {"facts": {"\ud800": "a"}},
+    ],
+)
+async def test_a_probe_that_nobody_could_store_is_none(hub: Hub, dial: Any, said: dict[str, Any]) -> None:
+    """Half a surrogate pair, or a number beyond every float: with that in it a node is not reconciled any more."""
+    wire = await dial(Wire().hello())
+    session = await WebSocketTransport(hub=hub).connect(ENDPOINT)
+    probing = asyncio.create_task(session.probe())
+    asked = await wire.heard.get()
+    wire.say(Answered(id=asked.id, body={"answer": {"boot_id": "boot", "uptime": 1, "facts": {}, **said}}))
+    with pytest.raises(ConnectionLost, match="makes no sense"):
+        await probing
+
+
+async def test_an_agents_own_words_are_harmless(hub: Hub, dial: Any) -> None:
+    wire = await dial(Wire().hello())
+    session = await WebSocketTransport(hub=hub).connect(ENDPOINT)
+    probing = asyncio.create_task(session.probe())
+    asked = await wire.heard.get()
+    words = "full\r\n\x1b[2J\ud800" + "x" * 100_000
+    wire.say(Answered(id=asked.id, body={"error": {"reason": "NodeStorageFull", "message": words}}))
+    with pytest.raises(NodeStorageFull, match=r"^the agent answered: full \[2J x+…$") as raised:
+        await probing
+    assert len(str(raised.value)) < 2000
+
+
 async def test_facts_and_output_beyond_measure_are_refused(hub: Hub, dial: Any) -> None:
     wire = await dial(Wire().hello())
     session = await WebSocketTransport(hub=hub).connect(ENDPOINT)
@@ -269,8 +304,9 @@ async def test_facts_and_output_beyond_measure_are_refused(hub: Hub, dial: Any) 
             await asking
 
 
-async def test_a_hello_beyond_measure_is_none(hub: Hub, dial: Any) -> None:
-    wire = await dial(Wire().hello(replace(INFO, install_id="i" * 1000)))
+@pytest.mark.parametrize("beyond", [{"install_id": "i" * 1000}, {"login_seconds": 1e308}, {"login_seconds": -1.0}])
+async def test_a_hello_beyond_measure_is_none(hub: Hub, dial: Any, beyond: dict[str, Any]) -> None:
+    wire = await dial(Wire().hello(replace(INFO, **beyond)))
     assert (wire.closed, hub.dialled("n")) == (MALFORMED, None)
 
 

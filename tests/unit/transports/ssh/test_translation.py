@@ -9,7 +9,7 @@ import pytest
 
 from transports import errors
 from transports.base import Endpoint
-from transports.ssh.translation import RULES, channel_error, connect_error, place, printable, rule_for
+from transports.ssh.translation import RULES, channel_error, connect_error, place, rule_for
 
 ENDPOINT = Endpoint(node="n1", address="192.0.2.7", port=2222, user="ops")
 
@@ -92,6 +92,6 @@ def test_a_refused_channel_is_back_pressure_and_a_refused_command_is_not() -> No
 
 
 def test_a_peers_words_are_made_harmless() -> None:
-    assert printable("a\x1b[31m\r\n\tb\0\x9bc") == "a [31m b c"
-    assert len(printable("x" * 999)) == 200
+    assert errors.printable("a\x1b[31m\r\n\tb\0\x9bc") == "a [31m b c"
+    assert len(errors.printable("x" * 999)) == 200
     assert "\x1b" not in str(connect_error(asyncssh.ProtocolError("\x1b]0;owned\x07"), ENDPOINT))
