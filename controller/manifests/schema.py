@@ -45,7 +45,9 @@ def _head(data: Any, *, named: bool) -> Problem | None:
     if not isinstance(data, dict):
         return (), "a manifest is a mapping with apiVersion, kind, metadata and spec"
     kind, version = data.get("kind"), data.get("apiVersion")
-    if kind not in SHOWN:
+    if kind is None:
+        return (), f"kind is missing: there is {' and '.join(SHOWN)}"
+    if not isinstance(kind, str) or kind not in SHOWN:
         likely = difflib.get_close_matches(str(kind), SHOWN, n=1, cutoff=_CLOSE_ENOUGH)
         hint = f"did you mean {likely[0]!r}?" if likely else f"there is {' and '.join(SHOWN)}"
         return ("kind",), f"unknown kind {kind!r}: {hint}"

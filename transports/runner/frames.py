@@ -171,7 +171,7 @@ def probe(rest: str, *, boot_id: str) -> Probe:
     try:
         facts = dict(p.split("=", 1) for p in pairs)
         return Probe(boot_id=boot_id, uptime=int(uptime) / 100, facts={k: v for k, v in facts.items() if v})
-    except ValueError as e:
+    except (ValueError, OverflowError) as e:
         raise BadFrame(f"not a probe: {sanitised(rest.encode())}") from e
 
 

@@ -91,6 +91,8 @@ def test_what_get_prints_can_be_applied(tmp_path: Path) -> None:
         ("1m0s", "1d", "'1d' is not a duration"),
         ("env: dev", "env: a b", "not a valid label value"),
         ("kind: Node", "kind: Nod", ":2: unknown kind 'Nod': did you mean 'Node'?"),
+        ("kind: Node", "kind: [Node]", ":2: unknown kind ['Node']: "),
+        ("kind: Node", "kid: Node", ":1: kind is missing: there is Node and Command"),
         ("vendetta.dev/v1", "vendetta.dev/v2", ":1: apiVersion must be 'vendetta.dev/v1', not 'vendetta.dev/v2'"),
         ("name: build-01", "name: ''", ":3: metadata.name is missing"),
         ("name: build-01", "name: build/01", "'build/01' is not a Node's name"),

@@ -136,8 +136,9 @@ def test_every_field_of_a_status_is_checked(change: tuple[str, str]) -> None:
 def test_a_probe() -> None:
     p = frames.probe("12345\x1fos=Some Linux 1\x1fempty=\x1fa=b=c", boot_id="b")
     assert (p.uptime, p.facts) == (123.45, {"os": "Some Linux 1", "a": "b=c"})
-    with pytest.raises(frames.BadFrame):
-        frames.probe("x", boot_id="b")
+    for uptime in ("x", "9" * 400):
+        with pytest.raises(frames.BadFrame):
+            frames.probe(uptime, boot_id="b")
 
 
 @given(st.binary(max_size=2000))

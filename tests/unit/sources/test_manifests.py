@@ -162,6 +162,7 @@ async def test_it_removes_after_a_restart_what_left_while_it_was_away(make: Call
         ("{not yaml\n", "broken.yaml:2: did not find"),
         (manifest("b", adress="10.0.0.1"), "broken.yaml:6: unknown key 'spec.adress': did you mean 'address'?"),
         (manifest("c").replace("Node", "Pod"), "broken.yaml:2: unknown kind 'Pod'"),
+        ("apiVersion: vendetta.dev/v1\nkind: {Node: b}\n", "broken.yaml:2: unknown kind {'Node': 'b'}"),
         (manifest("a"), "broken.yaml:1: node/a is here twice, first at a.yaml:1"),
         (
             "apiVersion: vendetta.dev/v1\nkind: Command\nmetadata: {name: c}\nspec: {node: a, action: 'true'}\n",
