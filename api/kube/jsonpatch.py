@@ -125,7 +125,8 @@ def _add(holder: Any, path: Tokens, value: Any) -> None:
 
 def _remove(holder: Any, path: Tokens) -> Any:
     container = _get(holder, path[:-1])
-    return container.pop(_key(container, path[-1]))
+    key = _key(container, path[-1])
+    return container.pop(key)
 
 
 def _key(container: Any, token: str) -> str | int:

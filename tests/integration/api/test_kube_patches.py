@@ -72,6 +72,15 @@ async def test_two_managers_conflict_over_a_field_until_one_is_forced(api: API) 
     }
 
 
+@pytest.mark.parametrize("op", ["remove", "replace", "move", "copy", "test", "add"])
+async def test_an_operation_on_what_is_within_a_text_fails(api: API, op: str) -> None:
+    """RFC 6902: the place does not exist; it is no fault of the server."""
+    await apply(api, "mary", address="10.0.0.1")
+    operation = {"op": op, "path": "/spec/address/0", "from": "/spec/address/0", "value": "x"}
+    refused = await operations(api, operation)
+    assert (refused.status_code, refused.json()["reason"]) == (422, "Invalid")
+
+
 async def test_what_was_there_before_belongs_to_somebody(api: API) -> None:
     """G-1: a node of the flat API, and one created through this face, conflict with whoever applies another value."""
     await api.client.post("/api/v1/nodes", json={"id": "n1", "address": "10.0.0.1", "port": 22})
