@@ -167,7 +167,7 @@ class ForeignSession:
         code = answer.get("exit_code")
         if not isinstance(code, int) or isinstance(code, bool):
             raise Malformed("no exit code")
-        out, err = (str(answer.get(key) or "").encode() for key in ("output", "error"))
+        out, err = (_bytes(answer.get(key)) for key in ("output", "error"))
         run.output = Output(stdout=out, stderr=err)
         run.status = replace(
             run.status,
@@ -190,6 +190,15 @@ class ForeignSession:
             self._closed = True
             if self.on_close:
                 self.on_close()
+
+
+def _bytes(output: object) -> bytes:
+    """Output as it was before an agent made text of it; what was no text may have become surrogates (PEP 383)."""
+    text = str(output or "")
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode(errors="replace")
 
 
 def _nanoseconds(duration: object) -> int | None:

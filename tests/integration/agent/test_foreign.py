@@ -74,6 +74,18 @@ async def test_a_result_is_what_the_agent_says_and_presumed(connect: Connect, fo
     assert foreign.posts == [{"cmd": "echo hello", "env": {}, "timeout": 8, "capture_output": True}]
 
 
+@pytest.mark.parametrize(("told", "output"), [("a\\udcff", b"a\xff"), ("a\\ud800", b"a?")])
+async def test_output_that_was_no_text_ends_a_run_too(
+    connect: Connect, foreign: Foreign, told: str, output: bytes
+) -> None:
+    """Python's agents write such bytes as halves of surrogate pairs, which have no encoding."""
+    foreign.answer = Response(f'{{"exit_code": 0, "output": "{told}"}}', media_type="application/json")
+    session = await connect(foreign.port)
+    status = await session.start(request("true"), wait=5)
+    assert (status.state, status.exit_code) == (RunState.DONE, 0)
+    assert await collect(session, status) == (output, b"")
+
+
 async def test_it_is_posted_once(connect: Connect, foreign: Foreign) -> None:
     session = await connect(foreign.port)
     asked = request("echo hello")
