@@ -9,6 +9,8 @@ from controller.settings import Settings
 MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 MAX_JSON_DEPTH: Final = 64
+MOST_VALUES: Final = 20_000
+"""Of all maps and lists in a body together: to tell which of a million fields nobody knows takes a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

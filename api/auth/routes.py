@@ -17,6 +17,7 @@ from api.auth.tickets import TICKET_SECONDS
 from api.auth.tokens import mint, verify
 from api.context import Context
 from api.errors import bad_request, conflict, not_found
+from api.messages import validated
 from api.routing import SHORT_ID, Operation, Path, principal_of
 from controller.duration import SECOND
 from controller.resources.types import Nanoseconds, Text, lasting, rfc3339
@@ -128,7 +129,7 @@ class _Desk:
         """Sign a new token."""
         if not self._settings.auth.enabled:
             raise conflict("auth.enabled is false, so that tokens mean nothing: set it to true first")
-        body = TokenRequest.model_validate_json(await request.body())
+        body = validated(TokenRequest, await request.body())
         now = self._context.clock.now()
         seconds = (body.expiry or self._settings.auth.token_expiry) // SECOND
         node = self._node_uid(body.node) if body.node is not None else None
@@ -170,7 +171,7 @@ class _Desk:
         """Sell a ticket for the event stream to whoever may read it."""
         path = self._settings.websocket.path
         if body := await request.body():
-            wanted = TicketRequest.model_validate_json(body)
+            wanted = validated(TicketRequest, body)
             if wanted.path not in {None, path}:
                 raise bad_request(f"tickets are for {path} only")
         await self._tidy()

@@ -2,19 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import to_json
 
 from api.errors import APIError, bad_request
-from api.limits import MAX_JSON_DEPTH
+from api.limits import MAX_JSON_DEPTH, MOST_VALUES
 from controller.resources.meta import API_VERSION, Resource
 
 R = TypeVar("R", bound=Resource)
-
-MOST_VALUES: Final = 20_000
-"""Of all maps and lists in an object together: to tell which of a million fields nobody knows takes seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from api.context import Context
 from api.errors import conflict
+from api.messages import validated
 from api.parameters import text
 from controller.admission import Admission, Caller
 from controller.resources.meta import Resource
@@ -64,7 +65,7 @@ async def orphan(context: Context, admission: Admission, owner: Resource, caller
 async def options_of(request: Request) -> DeleteOptions:
     """The options, from the body and the query. Raises ValidationError."""
     body = await request.body()
-    options = DeleteOptions.model_validate_json(body) if body else DeleteOptions()
+    options = validated(DeleteOptions, body) if body else DeleteOptions()
     if text(request, "dryRun"):
         options = options.model_copy(update={"dry_run": ("All",)})
     policy = text(request, "propagationPolicy")

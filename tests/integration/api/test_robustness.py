@@ -67,6 +67,28 @@ async def test_no_manifest_is_too_wrong(api: API, kind: str, what: str, body: by
     assert (response.json()["kind"], response.json()["code"]) == ("Status", response.status_code)
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/nodes", {"id": "n2", "capabilities": [1] * 21_000}),
+        ("/api/v1/nodes/n1/commands", {"type": "exec", "params": {f"u{number}": 1 for number in range(21_000)}}),
+        ("/api/v1/stream-tickets", {"path": [1] * 21_000}),
+    ],
+)
+async def test_a_body_holds_a_bounded_number_of_values(api: API, path: str, body: dict[str, Any]) -> None:
+    """A-4: of a million wrong ones each was told of, and the server had no time for anything else for a minute."""
+    await api.node("n1")
+    refused = await api.client.post(path, json=body)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"] == "the request's body holds more than 20000 values"
+
+
+async def test_a_long_text_is_one_value_whatever_is_in_it(api: API) -> None:
+    await api.node("n1")
+    command = {"type": "exec", "action": "cat", "params": {"stdin": "," * 100_000}}
+    assert (await api.client.post("/api/v1/nodes/n1/commands?wait=0", json=command)).status_code == 202
+
+
 async def test_a_body_that_is_too_large_is_413(api: API) -> None:
     """A-4: 10 MB, declared or not."""
 
