@@ -22,6 +22,7 @@ from api.messages import (
     merge_patch,
     object_of,
     read_body,
+    validated,
     warning,
 )
 from api.parameters import text
@@ -101,12 +102,12 @@ async def patch_node(request: Request) -> Response:
     """JSON merge patch (RFC 7396) of the node as GET shows it."""
     check_type(request, (MERGE_PATCH, JSON))
     patch = object_of(await request.body())
-    body = NodeChange.model_validate_json(to_json({k: v for k, v in patch.items() if not isinstance(v, dict)}))
+    body = validated(NodeChange, to_json({k: v for k, v in patch.items() if not isinstance(v, dict)}))
 
     def merged(node: Node) -> Node:
         whole: dict[str, Any] = {**node_view(node, None), "services": declared_services(node)}
         fields = {key: None if value is None else merge_patch(whole.get(key), value) for key, value in patch.items()}
-        asked = NodeChange.model_validate_json(to_json(fields))
+        asked = validated(NodeChange, to_json(fields))
         _check_immutable(node, asked)
         return node_change(asked)(node)
 

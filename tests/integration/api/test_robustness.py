@@ -83,6 +83,16 @@ async def test_a_body_holds_a_bounded_number_of_values(api: API, path: str, body
     assert refused.json()["error"]["message"] == "the request's body holds more than 20000 values"
 
 
+async def test_a_patch_holds_a_bounded_number_of_values_too(api: API) -> None:
+    """A-4: likewise, for what a patch of a node holds."""
+    await api.node("n1")
+    merge = {"Content-Type": "application/merge-patch+json"}
+    for patch in ({"capabilities": [1] * 21_000}, {"labels": {f"u{number}": 1 for number in range(21_000)}}):
+        refused = await api.client.patch("/api/v1/nodes/n1", json=patch, headers=merge)
+        assert refused.status_code == 400
+        assert refused.json()["error"]["message"] == "the request's body holds more than 20000 values"
+
+
 async def test_a_long_text_is_one_value_whatever_is_in_it(api: API) -> None:
     await api.node("n1")
     command = {"type": "exec", "action": "cat", "params": {"stdin": "," * 100_000}}
