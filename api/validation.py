@@ -25,11 +25,17 @@ def is_malformed(error: ValidationError) -> bool:
 
 
 def causes_of(error: ValidationError) -> tuple[Cause, ...]:
-    """The fields that are wrong, each once, at most twenty."""
+    """The fields that are wrong, each once, at most twenty.
+
+    What may be of several types is not told to be of the wrong one where something within it is wrong.
+    """
+    errors = _errors(error)
+    wrong_within = {above for found in errors for above in _above(found["loc"])}
     causes: dict[str, Cause] = {}
-    for found in _errors(error):
+    for found in errors:
         cause = _cause(found)
-        causes.setdefault(cause.field, cause)
+        if not (found["type"].endswith("_type") and cause.field in wrong_within):
+            causes.setdefault(cause.field, cause)
     return tuple(causes.values())[:_LIMIT]
 
 
@@ -65,6 +71,16 @@ def _path(loc: tuple[str | int, ...]) -> str:
     return path
 
 
+def _above(loc: tuple[str | int, ...]) -> set[str]:
+    """The paths of what that place is within."""
+    return {_path(loc[:end]) for end in range(len(loc))} - {_path(loc)}
+
+
 def _is_member(part: str) -> bool:
     """Whether this is the name that pydantic gives to a member of a union, and no field's."""
-    return "[" in part or "(" in part or part in {"str", "bool", "int", "float", "SecretRef", "FlatSecretRef"}
+    return (
+        "[" in part
+        or "(" in part
+        or part.startswith("constrained-")
+        or part in {"str", "bool", "int", "float", "SecretRef", "FlatSecretRef"}
+    )

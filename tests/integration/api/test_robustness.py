@@ -83,6 +83,26 @@ async def test_a_body_holds_a_bounded_number_of_values(api: API, path: str, body
     assert refused.json()["error"]["message"] == "the request's body holds more than 20000 values"
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "fields"),
+    [
+        ("/api/v1/nodes", {"id": "n", "services": [{"id": "w", "check": {"tcp": True, "fall": 0}}]},
+         ["services[0].check.fall"]),
+        ("/api/v1/nodes", {"id": "n", "services": 5}, ["services"]),
+        ("/api/v1/nodes", {"id": "n", "capabilities": {"docker": [1]}}, ["capabilities.docker"]),
+        ("/api/v1/nodes/n1/commands", {"type": "exec", "params": {"env": {"K": {"credential_ref": "/"}}}},
+         ["params.env.K.credential_ref"]),
+    ],
+)  # fmt: skip
+async def test_what_may_have_several_forms_is_told_once(
+    api: API, path: str, body: dict[str, Any], fields: list[str]
+) -> None:
+    """B-10: where something within it is wrong its form is not."""
+    await api.node("n1")
+    refused = await api.client.post(path, json=body)
+    assert [cause["field"] for cause in refused.json()["error"]["details"]["causes"]] == fields
+
+
 async def test_a_patch_holds_a_bounded_number_of_values_too(api: API) -> None:
     """A-4: likewise, for what a patch of a node holds."""
     await api.node("n1")
