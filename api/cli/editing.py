@@ -35,7 +35,8 @@ class Editor:
         try:
             done = subprocess.run([*shlex.split(self._line), str(path)], check=False)  # noqa: S603 - their own editor
         except (OSError, ValueError) as error:
-            raise Misused(f"cannot start the editor {self._line!r} (set VISUAL or EDITOR): {error}") from None
+            why = getattr(error, "strerror", None) or error
+            raise Misused(f"cannot start the editor {self._line!r} (set VISUAL or EDITOR): {why}") from None
         if done.returncode:
             raise Failed(f"the editor {self._line!r} ended with code {done.returncode}: nothing is changed")
         return path.read_text(encoding="utf-8", errors="replace")

@@ -101,7 +101,7 @@ def test_an_editor_that_fails_changes_nothing(vendetta: CLI) -> None:
     vendetta.environ["EDITOR"] = "false"
     assert "ended with code 1" in vendetta("edit", "node", "edit-4", expect=1).err
     vendetta.environ["EDITOR"] = "no-such-editor"
-    assert "set VISUAL or EDITOR" in vendetta("edit", "node", "edit-4", expect=2).err
+    assert "(set VISUAL or EDITOR): No such file or directory\n" in vendetta("edit", "node", "edit-4", expect=2).err
 
 
 def test_it_waits_until_things_are_as_they_should_be(vendetta: CLI, server: Server) -> None:
