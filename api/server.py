@@ -56,7 +56,8 @@ from controller.store.open import open_store
 log = structlog.get_logger(__name__)
 
 DEFAULT_FILE = "vendetta.db"
-GC_THRESHOLDS = (50_000, 50, 1000)
+GC_THRESHOLDS = (5_000, 500, 1000)
+"""Young objects are looked at often, which stops the loop for 2 ms, not 60; what has grown older hardly ever."""
 SWITCH_INTERVAL = 0.0005
 """Seconds between two threads' turns: the store's writer thread must get its turn beside a busy loop."""
 
