@@ -7,6 +7,8 @@ import asyncio
 import random
 from collections.abc import Callable, Collection
 
+import structlog
+
 from controller.contacts import Contacts
 from controller.dispatch import Dispatcher
 from controller.freeze import Freeze
@@ -19,6 +21,8 @@ from controller.runtime.tasks import NodeTasks
 from controller.shares import Mine
 from controller.store.base import Store
 from transports.errors import TransportError, Unreachable
+
+log = structlog.get_logger(__name__)
 
 TICK = 1.0
 PROBE_LIMIT = 10.0
@@ -107,6 +111,10 @@ class Prober:
         except TransportError as error:
             seen.failure(error)
             self._metrics.probes.labels(error.reason).inc()
+        except Exception as error:
+            log.exception("a probe broke", node=node.name)
+            seen.failure(Unreachable(f"probing node {node.name} broke: {type(error).__name__}"))
+            self._metrics.probes.labels("Broke").inc()
         else:
             seen.success(probe, session.info.host_key)
             self._contacts.touch(node.uid, self._clock.now())

@@ -60,6 +60,8 @@ def _texts(paths: list[str]) -> Iterator[tuple[str, bytes]]:
         path = Path(given)
         for file in files_in(path) if path.is_dir() else [path]:
             try:
-                yield str(file), file.read_bytes()
+                with file.open("rb") as source:  # which may be a device, and have no end
+                    text = source.read(SIZE_LIMIT + 1)
             except OSError as error:
                 raise Misused(f"cannot read {file}: {error.strerror}") from None
+            yield str(file), text

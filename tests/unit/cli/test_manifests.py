@@ -141,6 +141,12 @@ def test_only_a_close_name_is_suggested(tmp_path: Path) -> None:
     assert problem_of(tmp_path / "n.yaml").endswith("unknown key 'spec.zzz'")
 
 
+def test_a_file_without_an_end_is_refused() -> None:
+    """F-2: a device, named or linked to."""
+    with pytest.raises(Misused, match=r"/dev/zero.*larger than"):
+        read(["/dev/zero"])
+
+
 def test_hidden_files_are_nobodys_manifests(tmp_path: Path) -> None:
     """F-2: an editor's copies and `.git` lie in folders too; a hidden file that is named counts."""
     for name in ("n.yaml", ".n.yaml", ".git/n.yaml", "deep/.hidden/n.yaml"):

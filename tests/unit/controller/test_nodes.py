@@ -2,11 +2,14 @@
 
 import asyncio
 
+import pytest
+
 from controller.resources.conditions import find
 from tests.support.virtualtime import run
 from tests.support.world import ADMIN, world
+from transports.base import Probe
 from transports.errors import HostKeyMismatch, fingerprint_of
-from transports.fake import FakeNode
+from transports.fake import FakeNode, FakeSession
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPp3Lm0M8Qq9sXGm3vNn5w2v7Fq3iYb1cJj0h0S5mJpQ"
 
@@ -57,6 +60,27 @@ def test_one_failed_probe_changes_nothing() -> None:
             machine.up = True
             await asyncio.sleep(30)
             assert find(it.node().status.conditions, "Reachable") == before
+
+    run(scenario())
+
+
+def test_a_probe_that_breaks_is_one_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B-3: a transport from elsewhere may raise what no transport should."""
+
+    async def broken(self: FakeSession) -> Probe:
+        raise RuntimeError
+
+    async def scenario() -> None:
+        async with world() as it:
+            await it.add_node()
+            await it.until(it.node, lambda n: n.status.facts, within=3)
+            monkeypatch.setattr(FakeSession, "probe", broken)
+            seen = await it.until(it.node, lambda n: n.status.phase == "unreachable", within=75)
+            reachable = find(seen.status.conditions, "Reachable")
+            assert reachable is not None
+            assert reachable.message == "probing node n1 broke: RuntimeError"
+            monkeypatch.undo()
+            await it.until(it.node, lambda n: n.status.phase == "active", within=45)
 
     run(scenario())
 
