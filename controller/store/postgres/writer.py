@@ -40,7 +40,7 @@ _MOST, _MOST_BYTES = 1000, 8 << 20
 log = structlog.get_logger(__name__)
 
 
-class NeverKnown(Unavailable):
+class NeverKnown(Exception):
     """A commit got no answer, and the database cannot be asked any more what became of it."""
 
 
@@ -156,6 +156,7 @@ class Writer:
         try:
             await self._persist(batch)
         except (NoPlace, NeverKnown) as error:
+            self._partitions.forget()
             for pending in batch:
                 pending.fail(str(error))
         except (StoreError, *FAILURES) as error:
@@ -267,8 +268,6 @@ class Writer:
                 async with self._database.transaction(connection):
                     await self._head_after_all(connection)
                     last = await connection.fetchval("SELECT batch FROM commits WHERE server = $1", self._server)
-            except NeverKnown:
-                raise
             except (Unavailable, *FAILURES) as error:
                 self._ledger.failed(sentence(error), 0)
                 await asyncio.sleep(pause)
