@@ -99,7 +99,7 @@ def exec_(
         raise Misused("name nodes, or pick them with -l: vendetta exec NODE… -- ARGV…")
     named = list(dict.fromkeys(name_in(NODES, word) for word in nodes or ()))
     many = bool(selector) or len(named) > 1
-    screen = Nothing() if output is Shape.JSON else _screen(many=many, group=group)
+    screen = _screen(output, many=many, group=group)
     try:
         names = named or _picked(invocation, selector)
         return asyncio.run(_run(invocation.connection(), names, spec, output, screen, many=many, detach=detach))
@@ -112,7 +112,9 @@ def exec_(
         return ANYTHING_ELSE
 
 
-def _screen(*, many: bool, group: bool) -> Screen:
+def _screen(shape: Shape, *, many: bool, group: bool) -> Screen:
+    if shape is Shape.JSON:
+        return Nothing()
     if not many:
         return Through()
     return Grouped() if group else Prefixed()

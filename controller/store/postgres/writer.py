@@ -156,7 +156,6 @@ class Writer:
         try:
             await self._persist(batch)
         except (NoPlace, NeverKnown) as error:
-            self._partitions.forget()
             for pending in batch:
                 pending.fail(str(error))
         except (StoreError, *FAILURES) as error:

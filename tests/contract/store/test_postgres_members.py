@@ -232,18 +232,31 @@ async def test_an_expulsion_overtakes_a_write_that_waits(make: Make, other: asyn
     assert await other.fetchval("SELECT revision FROM head") == 1
 
 
-async def test_who_holds_up_all_others_and_takes_no_answer_is_ended(make: Make, backend: PostgresBackend) -> None:
-    """A server was stopped, or its network cut, while the database sends it much: no timeout counts then."""
+@pytest.mark.parametrize("joined", [True, False])
+async def test_who_holds_up_all_others_and_takes_no_answer_is_ended(
+    make: Make, backend: PostgresBackend, *, joined: bool
+) -> None:
+    """A server was stopped, or its network cut, while the database sends it much: no timeout counts then.
+
+    Whoever has a place, or wants one, ends it.
+    """
     member, place = make(LONG), Database.of(backend.dsn)
-    await member.join()
-    await member.until(lambda view: view.settled)
+    if joined:
+        await member.join()
+        await member.until(lambda view: view.settled)
+    else:
+        await make(LONG).store.start()  # which makes the schema
     stopped = await place.connect()
     await place.begin(stopped)
     await stopped.execute("SELECT * FROM head FOR UPDATE")
     stopped._transport.pause_reading()  # type: ignore[attr-defined]
     reading = asyncio.create_task(stopped.fetch("SELECT repeat('x', 1000000) FROM generate_series(1, 20)"))
     await asyncio.sleep(0.2)
+    await asyncio.sleep(0 if joined else IDLE_TIMEOUT)
     async with asyncio.timeout(IDLE_TIMEOUT + 2):
+        if not joined:
+            await member.join()
+            await member.until(lambda view: view.settled)
         await create(member.store, node("n"))
     stopped.terminate()
     await asyncio.gather(reading, return_exceptions=True)

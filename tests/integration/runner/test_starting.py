@@ -10,21 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.integration.runner.conftest import SOME
-from transports.base import RunStatus, StartRequest
+from transports.base import StartRequest
 from transports.errors import UnsupportedShell
 from transports.runner.client import Runner
 
 NewRun = Callable[..., StartRequest]
 Launch = Callable[[], Awaitable[Runner]]
-Ended = Callable[..., Awaitable[RunStatus]]
-Until = Callable[..., Awaitable[None]]
-
-
-@pytest.fixture(params=SOME)
-def node(request: pytest.FixtureRequest, make_node: Callable[[str], Any]) -> Any:
-    """A node, once for some shells: these tests wait long."""
-    return make_node(request.param)
 
 
 async def test_the_files_have_an_id_that_stays_until_they_are_gone(node: Any, launch: Launch) -> None:

@@ -12,6 +12,9 @@ from transports.ssh.transport import SSHTransport
 
 Connect = Callable[..., Awaitable[SSHSession]]
 
+both = pytest.mark.parametrize("flavour", ["sh", "perl"])
+"""With the runner in either language."""
+
 
 @pytest.fixture
 def flavour() -> str:

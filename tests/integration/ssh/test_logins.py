@@ -1,33 +1,18 @@
 """Logging in over real servers: jump hosts, login shells, host keys, and keys and passwords of every kind."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import asyncssh
 import pytest
 
-from tests.integration.ssh.conftest import Connect
+from tests.integration.ssh.conftest import Connect, both
 from tests.support.keys import make_key_pair
-from tests.support.nodes import Node, SshdFactory
+from tests.support.nodes import SshdFactory
 from tests.support.oddservers import OddServerFactory
-from tests.support.proxy import Proxy
 from tests.support.runs import run
 from transports.base import Credential, Endpoint, HostKeyPolicy
 from transports.errors import EndpointInvalid, TransportError, Unreachable
-
-PutProxy = Callable[[int], Awaitable[Proxy]]
-both = pytest.mark.parametrize("flavour", ["sh", "perl"])
-
-
-@pytest.fixture(
-    params=[pytest.param("sshd", marks=pytest.mark.sshd), pytest.param("dropbear", marks=pytest.mark.dropbear)]
-)
-async def node(request: pytest.FixtureRequest) -> Node:
-    """A node with either server."""
-    start = request.getfixturevalue(request.param)
-    made: Node = await start()
-    return made
 
 
 @pytest.mark.sshd

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from tests.integration.ssh.conftest import Connect
+from tests.integration.ssh.conftest import Connect, both
 from tests.support.nodes import Node, SshdFactory
 from tests.support.oddservers import OddServerFactory
 from tests.support.proxy import Proxy
@@ -21,9 +21,6 @@ from transports.errors import Busy, ConnectionLost, TransportError, Unreachable
 from transports.ssh.transport import SSHTransport
 
 PutProxy = Callable[[int], Awaitable[Proxy]]
-
-both = pytest.mark.parametrize("flavour", ["sh", "perl"])
-"""With the runner in either language."""
 
 
 @pytest.fixture(
